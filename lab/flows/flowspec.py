@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 
+from helsewan.lab.flows.replay_plan import ReplayPlan
+
 
 class FlowKind(str, Enum):
     """The kind of application that a flow represents."""
@@ -105,10 +107,11 @@ class ExchangeSpec:
 
 @dataclass(frozen=True)
 class TrafficPlan:
-    """All traffic of a scenario: ``flows[i].id == i``, ``exchanges[i].id == i``."""
+    """All traffic of a scenario: ``flows[i].id == i``, ``exchanges[i].id == i``; and its replays of captures."""
 
     flows: tuple[FlowSpec, ...]
     exchanges: tuple[ExchangeSpec, ...]
+    replays: tuple[ReplayPlan, ...] = ()
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from math import isnan
 
 from helsewan.common.exit_codes import ExitCode
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.flows.replay_plan import ReplayFlow
 from helsewan.lab.health.stalls import told, worst_stall
 from helsewan.lab.health.validity import Grade, ValidityFinding
 from helsewan.scenarios.results.exchange_figures import ExchangeFigures, ExchangeMeasurement
 from helsewan.scenarios.results.measure import Figures, Measurement, Window
+from helsewan.scenarios.results.replay_figures import ReplayFigures, ReplayMeasurement, no_replays
 from helsewan.scenarios.spec.checks.metrics import METRICS, Limit, Metric, Source, Unit, show
 from helsewan.scenarios.spec.checks.schema import CheckSpec, Over, Scope
 from helsewan.scenarios.spec.schema import ScenarioSpec
@@ -62,6 +64,7 @@ class Evidence:
     fates: Mapping[tuple[str, str], Fate]
     flows: Measurement
     exchanges: ExchangeMeasurement
+    replays: ReplayMeasurement = field(default_factory=no_replays)
 
 
 def judge(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResult, ...]:
@@ -102,7 +105,7 @@ def verdict(results: Iterable[CheckResult], grade: Grade) -> RunVerdict:
     return RunVerdict.FAIL if failed else RunVerdict.PASS
 
 
-_Selected = tuple[FlowSpec | ExchangeSpec, Figures | ExchangeFigures]
+_Selected = tuple[FlowSpec | ExchangeSpec | ReplayFlow, Figures | ExchangeFigures | ReplayFigures]
 
 
 def _judge_one(name: str, check: CheckSpec, evidence: Evidence) -> CheckResult:
@@ -117,15 +120,23 @@ def _judge_one(name: str, check: CheckSpec, evidence: Evidence) -> CheckResult:
         )
         return _result(name, check, metric, None if check.optional else False, float("nan"), detail)
     if check.over is Over.TOGETHER:
-        ids = [spec.id for spec, _ in selected]
-        source = evidence.flows if metric.source is Source.FLOW else evidence.exchanges
-        value = float(getattr(source.pool(ids, phase), metric.field))
+        value = float(getattr(_pooled([spec for spec, _ in selected], phase, evidence), metric.field))
         return _result(name, check, metric, check.limit.holds(value), value, f"{len(selected)} together")
     values = [(float(getattr(figures, metric.field)), spec.name) for spec, figures in selected]
     value, worst = max(values, key=lambda pair: _badness(pair[0], check.limit))
     broken = sum(not check.limit.holds(value) for value, _ in values)
     detail = f"{broken} of {len(values)} outside the limit, worst {worst}" if broken else f"worst of {len(values)}"
     return _result(name, check, metric, not broken, value, detail)
+
+
+def _pooled(
+    specs: Sequence[FlowSpec | ExchangeSpec | ReplayFlow], phase: str, evidence: Evidence
+) -> Figures | ExchangeFigures | ReplayFigures:
+    """The figures of several flows, exchanges or replayed flows as one."""
+    if isinstance(specs[0], ReplayFlow):
+        return evidence.replays.pool(((spec.entry, spec.id) for spec in specs), phase)
+    source = evidence.flows if isinstance(specs[0], FlowSpec) else evidence.exchanges
+    return source.pool((spec.id for spec in specs), phase)
 
 
 def _selection(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) -> Iterator[_Selected]:
@@ -135,6 +146,9 @@ def _selection(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence)
             if _is_selected(check, exchange, evidence) and (exchange.id, phase) in evidence.exchanges.figures:
                 yield exchange, evidence.exchanges.figures[exchange.id, phase]
         return
+    if metric.source is Source.REPLAY:
+        yield from _replayed(check, metric, phase, evidence)
+        return
     expected = Expect.DENIED if metric.name == "leaked" else Expect.DELIVERED
     for flow in evidence.traffic.flows:
         named = check.traffic is not None  # controls are sparse: a check selects them by name only
@@ -143,7 +157,17 @@ def _selection(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence)
             yield flow, evidence.flows.figures[flow.id, phase]
 
 
-def _is_selected(check: CheckSpec, spec: FlowSpec | ExchangeSpec, evidence: Evidence) -> bool:
+def _replayed(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) -> Iterator[_Selected]:
+    """The replayed flows that a check judges: of those with packets in the phase."""
+    denied = metric.name == "replay_leaked"
+    for replay in evidence.traffic.replays:
+        for flow in replay.flows:
+            figures = evidence.replays.figures.get(((flow.entry, flow.id), phase))
+            if figures and figures.replay_sent and flow.is_denied is denied and _is_selected(check, flow, evidence):
+                yield flow, figures
+
+
+def _is_selected(check: CheckSpec, spec: FlowSpec | ExchangeSpec | ReplayFlow, evidence: Evidence) -> bool:
     if check.cls not in (None, spec.class_name) or (check.traffic is not None and check.traffic not in spec.groups):
         return False
     return check.scope is Scope.ALL or evidence.fates[spec.client, spec.server].value == check.scope.value

@@ -52,6 +52,9 @@ def run_scenario(
     plan = load_network_plan(policy, scenario.source, requested.sites, requested.seed, requested.swedish_route)
     targets = resolve_timeline(spec, plan.network, scenario.document)
     traffic = plan_traffic(spec, plan, scenario.document)
+    for replay in traffic.replays:
+        for line in replay.told.lines():
+            print(f"{replay.entry}: {line}", file=sys.stderr)
     sandbox.require()
     if forwarding.dataplane is Dataplane.KERNEL:
         probe.require()

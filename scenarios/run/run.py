@@ -44,6 +44,7 @@ from helsewan.scenarios.traffic.offered_load import offered_load
 from helsewan.scenarios.traffic.transactions import Exchange, ExchangeEngine
 
 if TYPE_CHECKING:
+    from helsewan.lab.captures.replay_engine import Replayed, ReplayEngine
     from helsewan.verification.live.live_report import LiveReport
 
 LEAD_NS = 500_000_000  # from starting the senders to the first datagram
@@ -70,6 +71,7 @@ class Collected:
     records: Array
     due: Array
     exchanges: tuple[Exchange, ...]
+    replayed: tuple[Replayed, ...]
     traffic: SenderHealth
     links: Lateness | None
     machine_drops: Mapping[str, int]
@@ -125,7 +127,8 @@ class Run:
         seed = self._job.scenario.spec.network.seed
         flows = FlowEngine(self._flows, self._testbed.socket_in, cookie=seed & 0xFFFFFFFF)
         exchanges = ExchangeEngine(self._job.traffic.exchanges, self._testbed.socket_in)
-        engines: tuple[Engine, ...] = (flows, exchanges)
+        replays = self._replay_engine()
+        engines: tuple[Engine, ...] = (flows, exchanges, *([replays] if replays else []))
         for engine in engines:
             self._closing.callback(engine.close)
         if self._testbed.has_engine:
@@ -165,6 +168,7 @@ class Run:
             records=flows.records,
             due=flows.due,
             exchanges=exchanges.results,
+            replayed=replays.results if replays else (),
             traffic=flows.keeping_up(),
             links=self._testbed.engine.lateness() if self._testbed.has_engine else None,
             machine_drops=self._testbed.machine_drops(),
@@ -181,6 +185,15 @@ class Run:
             dumps=dumps,
             live=live,
         )
+
+    def _replay_engine(self) -> ReplayEngine | None:
+        """The engine of the scenario's replays; None where it has none."""
+        if not self._job.traffic.replays:
+            return None
+        from helsewan.lab.captures.replay_engine import ReplayEngine  # loads Scapy, which most runs do not need
+
+        testbed, plans = self._testbed, self._job.traffic.replays
+        return ReplayEngine(plans, testbed.network, testbed.namespaces(), self._job.directory)
 
     def _probe(self, when: str) -> dict[str, LiveReport]:
         """Send the scenario's probe packets, if it has any, on the idle network; the report under ``when``."""

@@ -12,6 +12,7 @@ from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.terminal.progress import Progress
 from helsewan.common.terminal.screen import Screen
 from helsewan.emulation.sandbox import sandbox
+from helsewan.lab.captures.replay_records import read_records
 from helsewan.lab.health.stalls import with_failed_checks
 from helsewan.lab.health.validity import ValidityFinding, assess, of_links, of_machine, of_plan, of_second, of_traffic
 from helsewan.lab.processes import machine
@@ -20,6 +21,8 @@ from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read
 from helsewan.scenarios.results.checks import Evidence, judge, near_stalls, verdict
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
 from helsewan.scenarios.results.measure import measure
+from helsewan.scenarios.results.replay_figures import measure_replays
+from helsewan.scenarios.results.replay_report import of_replay, replay_row
 from helsewan.scenarios.results.report import Judged, Result, build_result, error_result, void_result, write_result
 from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.run.job import Job
@@ -79,11 +82,17 @@ def judged(job: Job, collected: Collected) -> Result:
     connectivity = Connectivity(job.plan.network, failed_together(spec, job.targets))
     pairs = {(flow.client, flow.server) for flow in traffic.flows}
     pairs |= {(exchange.client, exchange.server) for exchange in traffic.exchanges}
+    pairs |= {(flow.client, flow.server) for replay in traffic.replays for flow in replay.flows}
     evidence = Evidence(
         traffic=traffic,
         fates={pair: connectivity.fate(*pair) for pair in pairs},
         flows=measure(collected.records, traffic.flows, traffic.endpoints, phases, collected.due),
         exchanges=measure_exchanges(collected.exchanges, traffic.exchanges, phases),
+        replays=measure_replays(
+            ((replayed.plan, read_records(replayed.records)) for replayed in collected.replayed),
+            collected.epoch_ns,
+            phases,
+        ),
     )
     proved = _proofs(job, collected)
     found = tuple(findings(collected))
@@ -103,6 +112,7 @@ def judged(job: Job, collected: Collected) -> Result:
         "cores_awake": collected.cores_awake,
         "scheduling": collected.scheduling,
         **collected.forwarding.as_json(),
+        "replays": [replay_row(replayed, evidence.replays, phases) for replayed in collected.replayed],
         "isolation": proved and proved.as_json(),
     }
     outcome = verdict(checks, validity.grade)
@@ -129,6 +139,8 @@ def findings(collected: Collected) -> Iterator[ValidityFinding]:
     if collected.capacity is not None and collected.required_cores is not None:
         yield from of_plan(collected.required_cores, collected.capacity.cores)
     yield from of_traffic(collected.traffic)
+    for replayed in collected.replayed:
+        yield from of_replay(replayed.plan.entry, replayed.outcome)
     if collected.links is not None:
         yield from of_links(collected.links)
     yield from of_machine(collected.pressure, collected.machine_drops)

@@ -10,15 +10,18 @@ from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.lab.flows.flowspec import Endpoint, ExchangeSpec, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.flows.replay_plan import ReplayPlan
 from helsewan.policies.language.schema import Selector
 from helsewan.policies.passes.selectors import unknown_values, why_nobody
 from helsewan.policies.plan import Plan, Protocol, Service, TrafficClass
 from helsewan.scenarios.spec.codecs import CODECS
 from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.traffic.replay import ReplaySpec
 from helsewan.scenarios.spec.traffic.schema import IsolationSpec, MessageSpec, TransactionSpec, VideoSpec, VoiceSpec
 from helsewan.scenarios.traffic.idle_checks import idle_checks
 from helsewan.scenarios.traffic.isolation import plan_isolation
 from helsewan.scenarios.traffic.pairs import PairFinder, PortBook
+from helsewan.scenarios.traffic.replay_mapping import HostBook
 from helsewan.topology.model import Site
 
 RTP_HEADER_BYTES = 12
@@ -30,9 +33,10 @@ PairsSpec = VoiceSpec | VideoSpec | MessageSpec | TransactionSpec
 def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficPlan:
     """Every flow and exchange of a scenario, ids set. Raises ``InputError`` with a problem, at its line of
     ``document``, for each entry that names an unknown service or that no pair of sites fits."""
-    planner = _Planner(spec, plan, document, PairFinder(plan), PortBook())
+    planner = _Planner(spec, plan, document, PairFinder(plan), PortBook(), HostBook())
     flows: list[FlowSpec] = []
     exchanges: list[ExchangeSpec] = []
+    replays: list[ReplayPlan] = []
     problems: list[Problem] = []
     for entry, traffic in spec.traffic.items():
         try:
@@ -40,6 +44,8 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
                 flows += planner.isolation(entry, traffic)
             elif isinstance(traffic, TransactionSpec):
                 exchanges += planner.exchanges(entry, traffic)
+            elif isinstance(traffic, ReplaySpec):
+                replays.append(planner.replay(entry, traffic))
             else:
                 flows += planner.flows(entry, traffic)
         except InputError as error:
@@ -50,6 +56,7 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
     return TrafficPlan(
         tuple(replace(flow, id=id_) for id_, flow in enumerate(flows)),
         tuple(replace(exchange, id=id_) for id_, exchange in enumerate(exchanges)),
+        tuple(replays),
     )
 
 
@@ -69,6 +76,7 @@ class _Planner:
     document: Document
     finder: PairFinder
     ports: PortBook
+    hosts: HostBook
 
     def isolation(self, entry: str, traffic: IsolationSpec) -> list[FlowSpec]:
         flows = plan_isolation(entry, traffic, self.plan, self.ports, self._rng(entry), self.spec.duration)
@@ -77,6 +85,12 @@ class _Planner:
                 entry, "count", traffic.count, "the policy denies no UDP service between any two sites", ""
             )
         return flows
+
+    def replay(self, entry: str, traffic: ReplaySpec) -> ReplayPlan:
+        from helsewan.scenarios.traffic.replay import ReplayPlanner  # loads Scapy, which most scenarios do not need
+
+        planner = ReplayPlanner(self.plan, self.document, self.spec.network.seed, self.spec.duration, self.hosts)
+        return planner.replay(entry, traffic)
 
     def flows(self, entry: str, traffic: VoiceSpec | VideoSpec | MessageSpec) -> Iterator[FlowSpec]:
         rng = self._rng(entry)

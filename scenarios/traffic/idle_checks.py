@@ -11,6 +11,7 @@ from helsewan.policies.plan import Plan
 from helsewan.scenarios.spec.checks.metrics import METRICS, Source
 from helsewan.scenarios.spec.checks.schema import CheckSpec
 from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.traffic.replay import ReplaySpec
 from helsewan.scenarios.spec.traffic.schema import IsolationSpec, TransactionSpec
 
 
@@ -30,11 +31,17 @@ def idle_checks(spec: ScenarioSpec, plan: Plan, document: Document) -> Iterator[
 
 def _classes(spec: ScenarioSpec, plan: Plan, check: CheckSpec) -> Iterator[str]:
     """The classes of the traffic that ``check`` judges, whichever of its sites and phases are selected."""
-    exchanges = METRICS[check.metric].source is Source.EXCHANGE
+    source = METRICS[check.metric].source
+    exchanges = source is Source.EXCHANGE
     for name, traffic in spec.traffic.items():
         if check.traffic not in (None, name) and not str(check.traffic).startswith(f"{name}."):
             continue
-        if isinstance(traffic, IsolationSpec):
+        if isinstance(traffic, ReplaySpec):
+            if source is Source.REPLAY:
+                yield from plan.traffic_class  # known once the capture is read
+        elif source is Source.REPLAY:
+            continue
+        elif isinstance(traffic, IsolationSpec):
             if not exchanges:
                 yield from plan.traffic_class  # probes are sampled from all services
         elif isinstance(traffic, TransactionSpec) is exchanges and traffic.service in plan.service:

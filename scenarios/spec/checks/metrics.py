@@ -26,6 +26,7 @@ class Source(str, Enum):
     """What a metric is taken from."""
 
     FLOW = "flow"  # datagram flows (`results.measure`)
+    REPLAY = "replay"  # packets of replayed captures (`results.replay_figures`)
     EXCHANGE = "exchange"  # TCP requests and responses (`results.exchange_figures`)
 
 
@@ -77,6 +78,28 @@ METRICS: Mapping[str, Metric] = {
         Metric("failure", Unit.SHARE, "failed / attempted", source=Source.EXCHANGE),
         Metric("response_p50", Unit.DURATION, "median time from connect to last byte", source=Source.EXCHANGE),
         Metric("response_p99", Unit.DURATION, "response time that 99 % of requests keep", source=Source.EXCHANGE),
+        Metric("replay_sent", Unit.COUNT, "packets replayed", more_is_worse=False, source=Source.REPLAY),
+        Metric("replay_received", Unit.COUNT, "of those, that came out", more_is_worse=False, source=Source.REPLAY),
+        Metric("replay_lost", Unit.COUNT, "packets replayed that never came out", source=Source.REPLAY),
+        Metric("replay_loss", Unit.SHARE, "replay_lost / replay_sent", source=Source.REPLAY),
+        Metric(
+            "replay_leaked",
+            Unit.COUNT,
+            "packets that came out although policy denies them",
+            source=Source.REPLAY,
+            conclusive=True,
+        ),
+        Metric("replay_duplicates", Unit.COUNT, "arrivals of a packet beyond its first", source=Source.REPLAY),
+        Metric(
+            "replay_reordered",
+            Unit.COUNT,
+            "packets that came out after a later one of the flow (RFC 4737)",
+            source=Source.REPLAY,
+        ),
+        Metric("replay_delay_p50", Unit.DURATION, "median one-way delay of packets", source=Source.REPLAY),
+        Metric("replay_delay_p95", Unit.DURATION, "one-way delay that 95 % of packets keep", source=Source.REPLAY),
+        Metric("replay_delay_p99", Unit.DURATION, "one-way delay that 99 % of packets keep", source=Source.REPLAY),
+        Metric("replay_delay_max", Unit.DURATION, "greatest one-way delay of a packet", source=Source.REPLAY),
     )
 }
 

@@ -11,6 +11,7 @@ from helsewan.scenarios.spec.checks.metrics import METRICS, Source
 from helsewan.scenarios.spec.checks.schema import CheckSpec, Scope
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.timepoints import RUN
+from helsewan.scenarios.spec.traffic.replay import ReplaySpec
 from helsewan.scenarios.spec.traffic.schema import IsolationSpec, TransactionSpec
 
 
@@ -38,5 +39,6 @@ def _traffic_names(spec: ScenarioSpec) -> list[str]:
 
 
 def _fits(spec: ScenarioSpec, check: CheckSpec) -> bool:
-    is_exchange = isinstance(spec.traffic[str(check.traffic)], TransactionSpec)
-    return is_exchange == (METRICS[check.metric].source is Source.EXCHANGE)
+    traffic, source = spec.traffic[str(check.traffic)], METRICS[check.metric].source
+    own = {TransactionSpec: Source.EXCHANGE, ReplaySpec: Source.REPLAY}
+    return own.get(type(traffic), Source.FLOW) is source

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from helsewan.common.units import UnitError
 from helsewan.policies.language.schema import Name, Rate, Selector
+from helsewan.scenarios.spec.traffic.replay import ReplaySpec
 from helsewan.scenarios.spec.values import Count, DatagramSize, Interval, Size, Strict
 
 
@@ -103,4 +104,6 @@ class IsolationSpec(Strict):
     control_every: Interval = 1_000_000
 
 
-Traffic = Annotated[VoiceSpec | VideoSpec | MessageSpec | TransactionSpec | IsolationSpec, Field(discriminator="kind")]
+Traffic = Annotated[
+    VoiceSpec | VideoSpec | MessageSpec | TransactionSpec | IsolationSpec | ReplaySpec, Field(discriminator="kind")
+]

@@ -10,7 +10,7 @@ import pytest
 LAB = Path(__file__).parents[3] / "lab"
 LEVELS = {
     **dict.fromkeys(("processes", "flows", "client"), 0),
-    **dict.fromkeys(("calibration", "health"), 1),
+    **dict.fromkeys(("calibration", "captures", "health"), 1),
     "testbed": 2,
     **dict.fromkeys(("links", "probing", "supervision"), 3),
     **dict.fromkeys(("server", "proofs", "doctor"), 4),
