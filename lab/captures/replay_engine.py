@@ -17,10 +17,17 @@ from pathlib import Path
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.ownership import create_log
 from helsewan.emulation.sandbox.namespaces import Namespace
-from helsewan.lab.captures.passive_hosts import Address, accept_packets_to, drop_packets_to
-from helsewan.lab.captures.replay_process import Outcome, ReplayJob
-from helsewan.lab.captures.wire_sockets import open_sockets
-from helsewan.lab.flows.replay_plan import ReplayPlan
+from helsewan.lab.captures.replay_counts import Outcome
+from helsewan.lab.captures.replay_process import ReplayJob
+from helsewan.lab.captures.stand_ins import (
+    Address,
+    accept_packets_to,
+    add_addresses,
+    drop_packets_to,
+    remove_addresses,
+)
+from helsewan.lab.captures.wire_sockets import SiteSockets, open_sockets
+from helsewan.lab.flows.replay_plan import ReplayMode, ReplayPlan
 from helsewan.topology.model import Network
 
 DEADLINE_S = 60.0  # to start, and to end
@@ -96,16 +103,16 @@ class ReplayEngine:
         addresses: defaultdict[str, list[Address]] = defaultdict(list)
         for host in plan.hosts.values():
             addresses[host.site].append(host.address)
-        sockets = []
         with ExitStack() as ours:  # the process has its own copies
-            descriptors: list[int] = []
-            for site, own in addresses.items():
-                self._undo.callback(accept_packets_to, self._namespaces[site], own)
-                drop_packets_to(self._namespaces[site], own)
-                each, opened = open_sockets(self._network.site[site], self._network, self._namespaces[site])
-                sockets.append(each)
-                descriptors += [ours.enter_context(socket_).fileno() for socket_ in opened]
-            job = ReplayJob(plan, tuple(sockets), self._file(plan, "records"))
+            if plan.mode is ReplayMode.PAYLOAD:
+                for site, own in addresses.items():
+                    self._undo.callback(remove_addresses, self._namespaces[site], own)
+                    add_addresses(self._namespaces[site], own)
+                sockets, descriptors = tuple[SiteSockets, ...](), list[int]()
+            else:
+                sockets, descriptors = self._packet_sockets(addresses, ours)
+            inherited = {site: self._namespaces[site].fd for site in addresses}
+            job = ReplayJob(plan, sockets, inherited, self._file(plan, "records"))
             file = os.memfd_create("helsewan-replay")
             ours.callback(os.close, file)
             with open(os.dup(file), "wb") as writing:
@@ -115,10 +122,21 @@ class ReplayEngine:
             log = self._file(plan, "log")
             create_log(log)
             with log.open("ab") as errors:
-                pipe = subprocess.PIPE
-                self._processes.append(
-                    subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=errors, pass_fds=[file, *descriptors])
-                )
+                pipe, fds = subprocess.PIPE, [file, *descriptors, *inherited.values()]
+                self._processes.append(subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=errors, pass_fds=fds))
+
+    def _packet_sockets(
+        self, addresses: Mapping[str, Sequence[Address]], opened: ExitStack
+    ) -> tuple[tuple[SiteSockets, ...], list[int]]:
+        """The packet sockets of every site, which drops what comes to its ``addresses``; and all their descriptors."""
+        sockets, descriptors = [], []
+        for site, own in addresses.items():
+            self._undo.callback(accept_packets_to, self._namespaces[site], own)
+            drop_packets_to(self._namespaces[site], own)
+            each, all_ = open_sockets(self._network.site[site], self._network, self._namespaces[site])
+            sockets.append(each)
+            descriptors += [opened.enter_context(one).fileno() for one in all_]
+        return tuple(sockets), descriptors
 
     def _file(self, plan: ReplayPlan, kind: str) -> Path:
         return self._directory / f"replay-{plan.entry}.{kind}"

@@ -1,7 +1,7 @@
 """``python -m helsewan.lab.captures.replay_process DESCRIPTOR``: sends and follows one replay, in a process of its own.
 
 It reads its job, a pickle, from the descriptor, prints ``ready`` when the first packets are, begins at the time (ns)
-that it reads from standard input, and stops when that ends. Its result is a line of JSON (`Outcome`).
+that it reads from standard input, and stops when that ends. Its result is a line of JSON (`replay_counts.Outcome`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,35 +17,22 @@ from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.processes import die_with_parent
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
+from helsewan.lab.captures.payload_replay import PayloadReplay
 from helsewan.lab.captures.replay_records import RecordFile
-from helsewan.lab.captures.wire_replay import Counts, WireReplay, late_us
+from helsewan.lab.captures.wire_replay import WireReplay
 from helsewan.lab.captures.wire_sockets import SiteSockets, WireSite
-from helsewan.lab.flows.replay_plan import ReplayPlan
+from helsewan.lab.flows.replay_plan import ReplayMode, ReplayPlan
 
 
 @dataclass(frozen=True)
 class ReplayJob:
-    """Replay ``plan`` from ``sockets``, whose descriptors the process inherits; ``records`` is the file to create."""
+    """Replay ``plan`` from ``sockets`` or, in mode payload, in ``namespaces`` by site; the process inherits both's
+    descriptors. ``records`` is the file to create."""
 
     plan: ReplayPlan
     sockets: tuple[SiteSockets, ...]
+    namespaces: Mapping[str, int]
     records: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a replay went, as its process reports it; see `wire_replay.Counts`."""
-
-    sent: int
-    not_sent: int
-    unreachable: int
-    misdelivered: int
-    stray: int
-    dropped: int
-    ended: bool
-    late_p50_us: float
-    late_p99_us: float
-    worst_late_us: float
 
 
 def main() -> int:
@@ -54,8 +42,7 @@ def main() -> int:
         job: ReplayJob = pickle.load(file)
     records = RecordFile(job.records)
     try:
-        replay = WireReplay(job.plan, [WireSite(sockets) for sockets in job.sockets], records)
-        replay.prepare()
+        replay = _replay(job, records)
         print("ready", flush=True)
         if begin := sys.stdin.readline():
             set_realtime(LINKS)
@@ -65,23 +52,16 @@ def main() -> int:
         return ExitCode.BAD_INPUT
     finally:
         records.close()
-    print(json.dumps(asdict(_outcome(replay.counts, records.count))), flush=True)
+    print(json.dumps(asdict(replay.counts.outcome(records.count))), flush=True)
     return ExitCode.PASS
 
 
-def _outcome(counts: Counts, sent: int) -> Outcome:
-    return Outcome(
-        sent=sent,
-        not_sent=counts.not_sent,
-        unreachable=counts.unreachable,
-        misdelivered=counts.misdelivered,
-        stray=counts.stray,
-        dropped=counts.dropped,
-        ended=counts.ended,
-        late_p50_us=late_us(counts.lateness, 50),
-        late_p99_us=late_us(counts.lateness, 99),
-        worst_late_us=counts.worst_late_ns / 1000,
-    )
+def _replay(job: ReplayJob, records: RecordFile) -> WireReplay | PayloadReplay:
+    if job.plan.mode is ReplayMode.PAYLOAD:
+        return PayloadReplay(job.plan, job.namespaces, records)
+    replay = WireReplay(job.plan, [WireSite(sockets) for sockets in job.sockets], records)
+    replay.prepare()
+    return replay
 
 
 if __name__ == "__main__":

@@ -9,17 +9,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from helsewan.common.run_clock import RunClock
+from helsewan.lab.captures.replay_counts import ReplayCounts
 from helsewan.lab.captures.replay_frames import ReplayPacket, replay_packets
 from helsewan.lab.captures.replay_records import RecordFile
 from helsewan.lab.captures.rewrite import IDENT4_MASK, LABEL6_MASK
 from helsewan.lab.captures.wire_sockets import NotSent, WireSite
-from helsewan.lab.flows.records import Array
 from helsewan.lab.flows.replay_plan import ReplayPlan
 
-LATENESS_STEP_NS, LATENESS_BUCKETS = 20_000, 5_000  # up to 100 ms, as of flows
 _AHEAD = 2_000  # packets read and rewritten before they are due
 _BATCH = 16  # packets read before the clock and the sockets are looked at again
 _NEAR_NS = 1_000_000  # epoll(7) waits whole milliseconds
@@ -35,26 +32,11 @@ class Sent:
     fragments: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
-@dataclass
-class Counts:
-    """What became of a replay besides its records. ``stray`` packets came from one of its hosts to another and were not
-    sent by it; ``misdelivered`` came out at another site than their destination's."""
-
-    not_sent: int = 0
-    unreachable: int = 0  # every line of the site was down
-    misdelivered: int = 0
-    stray: int = 0
-    dropped: int = 0
-    worst_late_ns: int = 0
-    ended: bool = False
-    lateness: Array = field(default_factory=lambda: np.zeros(LATENESS_BUCKETS, np.uint64))
-
-
 class WireReplay:
     """The replay of ``plan`` from the packet sockets of ``sites``; ``records`` gets every packet sent."""
 
     def __init__(self, plan: ReplayPlan, sites: Sequence[WireSite], records: RecordFile) -> None:
-        self.counts = Counts()
+        self.counts = ReplayCounts()
         self._records = records
         self._packets = replay_packets(plan)
         self._ahead: deque[ReplayPacket] = deque()
@@ -119,8 +101,7 @@ class WireReplay:
                 return min(-late_ns, _IDLE_NS)
             self._ahead.popleft()
             self._send(packet, now_ns)
-            self.counts.lateness[min(late_ns // LATENESS_STEP_NS, LATENESS_BUCKETS - 1)] += 1
-            self.counts.worst_late_ns = max(self.counts.worst_late_ns, late_ns)
+            self.counts.count_late(late_ns)
         return 0
 
     def _send(self, packet: ReplayPacket, now_ns: int) -> None:
@@ -173,11 +154,3 @@ def _fragment(data: bytes) -> tuple[int, int] | None:
     if data[0] >> 4 != 4 or not (place := int.from_bytes(data[6:8], "big") & 0x3FFF):
         return None
     return int.from_bytes(data[4:6], "big"), place
-
-
-def late_us(lateness: Array, percent: float) -> float:
-    """Upper limit (us) of the bin of a histogram of lateness that contains a percentile; 0 without packets."""
-    total = np.cumsum(lateness)
-    if not total[-1]:
-        return 0.0
-    return float((np.searchsorted(total, total[-1] * percent / 100) + 1) * LATENESS_STEP_NS / 1000)

@@ -9,6 +9,8 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
+from helsewan.common.counts import counted
+
 FlowKey = tuple[bytes, bytes, int, int, int, bool, int, bool]
 """What a policy tells packets apart by: source, destination, protocol, ports (0: of no service), whether TCP's flags
 open a connection, ICMP type, whether it is a fragment."""
@@ -122,32 +124,32 @@ class Told:
     duration_us: int
 
     def lines(self) -> list[str]:
-        """For people, a sentence each."""
-        lines = [f"{self.replayed:,} of {self.packets:,} packets are replayed"]
+        """For people, a line each."""
+
+        def packets(count: int) -> str:
+            return counted(count, "packet")
+
+        lines = [f"replayed: {self.replayed:,} of {packets(self.packets)}"]
         if self.unmapped:
-            some = ", ".join(self.examples)
-            lines.append(
-                f"{self.unmapped:,} packets are left out: {self.addresses:,} addresses are not mapped ({some})"
-            )
+            ends = counted(self.addresses, "address", "addresses")
+            lines.append(f"left out: {packets(self.unmapped)} of {ends} not mapped ({', '.join(self.examples)})")
         if self.within_site:
-            lines.append(f"{self.within_site:,} packets are left out: both their ends are mapped to one site")
-        lines += [f"{count:,} packets are left out: {what}" for what, count in self.left_out.items()]
+            lines.append(f"left out: {packets(self.within_site)} between addresses that are mapped to one site")
+        lines += [f"left out: {packets(count)} {what}" for what, count in self.left_out.items()]
         if self.denied:
-            count, some = len(self.denied_flows), ", ".join(self.denied_flows[:_SHOWN_FLOWS])
-            more = f" and {count - _SHOWN_FLOWS:,} more" if count > _SHOWN_FLOWS else ""
-            lines.append(f"{self.denied:,} packets are denied by the policy, and must not arrive: {some}{more}")
+            names = ", ".join(self.denied_flows[:_SHOWN_FLOWS])
+            more = len(self.denied_flows) - _SHOWN_FLOWS
+            names += f" and {counted(more, 'more flow')}" if more > 0 else ""
+            lines.append(f"denied by the policy, must not arrive: {packets(self.denied)} ({names})")
         if self.filled:
-            lines.append(f"{self.filled:,} packets were captured in part: zeros stand for the rest")
+            lines.append(f"captured in part, sent with zeros for the rest: {packets(self.filled)}")
         if self.segmented:
-            lines.append(f"{self.segmented:,} packets are longer than lines here carry, and are sent as segments")
+            lines.append(f"longer than lines here carry, sent as segments: {packets(self.segmented)}")
         if self.late:
-            lines.append(
-                f"{self.late:,} packets have a time before that of the packet before them, and follow it at once"
-            )
+            lines.append(f"with a time before that of the packet before, sent at once after it: {packets(self.late)}")
         if self.ends_us > self.duration_us:
-            lines.append(
-                f"it would end after {self.ends_us / 1e6:,.1f} s: the run ends it at {self.duration_us / 1e6:,.1f} s"
-            )
+            ends_s, duration_s = self.ends_us / 1e6, self.duration_us / 1e6
+            lines.append(f"not replayed to its end after {ends_s:,.1f} s: the run ends after {duration_s:,.1f} s")
         return lines
 
 

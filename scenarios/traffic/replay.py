@@ -6,7 +6,7 @@ Reads the captures once. The same for the same files, policy, network and seed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,8 +15,9 @@ from random import Random
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.lab.captures.capture_file import CaptureRefused
+from helsewan.lab.captures.conversations import replay_events
 from helsewan.lab.captures.survey import Survey, frame_bytes, survey
-from helsewan.lab.flows.replay_plan import Extent, Host, Pace, ReplayPlan
+from helsewan.lab.flows.replay_plan import Extent, Host, Pace, ReplayMode, ReplayPlan
 from helsewan.policies.language.schema import Selector
 from helsewan.policies.passes.selection import Population
 from helsewan.policies.passes.selectors import unknown_values, why_nobody
@@ -32,7 +33,7 @@ from helsewan.scenarios.traffic.replay_mapping import (
     by_prefix,
     longest_match,
 )
-from helsewan.scenarios.traffic.replay_told import EXAMPLES, check_packets, mtu_bytes, told
+from helsewan.scenarios.traffic.replay_told import EXAMPLES, check_packets, keep_conversations, mtu_bytes, told
 from helsewan.topology.model import Site
 
 _CACHED = 1 << 16
@@ -56,18 +57,19 @@ class ReplayPlanner:
     def replay(self, entry: str, spec: ReplaySpec) -> ReplayPlan:
         """The plan of entry ``entry``. Raises InputError for files that are refused, and for a map that does not
         fit."""
-        where = self.document.where(("traffic", entry, "file"))
         files = tuple((Path(self.document.name).parent / name).absolute() for name in spec.file)
         sites = {} if isinstance(spec.map, AutoMap) else self._selected(entry, spec.map)
         maker = FlowMaker(self.plan, entry)
         try:
             least_mtu = min(map(mtu_bytes, self.plan.network.sites))
             found = survey(files, maker.service_ports, self._wanted(spec.map), least_mtu)
+            if spec.mode is ReplayMode.PAYLOAD:
+                keep_conversations(found)
             hosts = self._hosts(entry, spec, sites, found)
             flows, flow_of = maker.flows(found.kinds, hosts)
             check_packets(found, flow_of, hosts, self.plan.network, spec.mode)
         except CaptureRefused as error:
-            raise InputError(Problem(f"{where}: {error.place}", None, error.reason, error.hint)) from None
+            raise self._refused(entry, error) from None
         if not flows:
             raise self._nothing_mapped(entry, found)
         kinds = [found.kinds[key] for key in flow_of]
@@ -78,7 +80,7 @@ class ReplayPlanner:
             last_ns=max(each.last_ns for each in kinds),
         )
         pace = Pace(spec.speed or 1.0, spec.rate, spec.loops, spec.start)
-        return ReplayPlan(
+        made = ReplayPlan(
             entry=entry,
             files=files,
             mode=spec.mode,
@@ -89,8 +91,23 @@ class ReplayPlanner:
             service_ports=maker.service_ports,
             mtu_bytes={host.site: mtu_bytes(self.plan.network.site[host.site]) for host in hosts.values()},
             extent=extent,
-            told=told(found, flow_of, flows, extent.ends_us(pace), self.duration_us),
+            told=told(spec.mode, found, flow_of, flows, extent.ends_us(pace), self.duration_us),
         )
+        if spec.mode is ReplayMode.PAYLOAD:
+            self._check_streams(entry, made)
+        return made
+
+    def _check_streams(self, entry: str, plan: ReplayPlan) -> None:
+        """Raises InputError where the capture lacks a part of a TCP stream."""
+        try:
+            for _ in replay_events(replace(plan, pace=Pace())):
+                pass
+        except CaptureRefused as error:
+            raise self._refused(entry, error) from None
+
+    def _refused(self, entry: str, error: CaptureRefused) -> InputError:
+        where = self.document.where(("traffic", entry, "file"))
+        return InputError(Problem(f"{where}: {error.place}", None, error.reason, error.hint))
 
     def _selected(self, entry: str, map_: Mapping[CapturePrefix, Selector]) -> dict[CapturePrefix, list[Site]]:
         """The sites of each prefix. Raises InputError for selectors with unknown values or without sites."""

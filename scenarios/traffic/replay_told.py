@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
 from helsewan.lab.captures.capture_file import refusal
+from helsewan.lab.captures.ip_packet import TCP, UDP
 from helsewan.lab.captures.survey import Survey
 from helsewan.lab.flows.replay_plan import FlowKey, Host, ReplayFlow, ReplayMode, Told
 from helsewan.topology.model import Network, Site
@@ -39,8 +40,21 @@ def check_packets(
             )
 
 
+def keep_conversations(found: Survey) -> None:
+    """Leave out packets that sockets cannot send: of other protocols than TCP and UDP, and fragments."""
+    for key in list(found.kinds):
+        if key[2] not in (TCP, UDP) or key[7]:
+            what = "a fragment" if key[7] else "neither of TCP nor of UDP"
+            found.passed.left_out[f"{what}, and mode payload replays conversations"] += found.kinds.pop(key).packets
+
+
 def told(
-    found: Survey, flow_of: Mapping[FlowKey, int], flows: Sequence[ReplayFlow], ends_us: int, duration_us: int
+    mode: ReplayMode,
+    found: Survey,
+    flow_of: Mapping[FlowKey, int],
+    flows: Sequence[ReplayFlow],
+    ends_us: int,
+    duration_us: int,
 ) -> Told:
     """What to tell of the packets in ``found``, those of ``flow_of`` being replayed."""
     replayed = [found.kinds[key] for key in flow_of]
@@ -56,7 +70,7 @@ def told(
         denied=sum(flow.packets for flow in denied),
         denied_flows=tuple(flow.name for flow in denied),
         filled=sum(each.filled_packets for each in replayed),
-        segmented=sum(each.offloaded for each in replayed),
+        segmented=0 if mode is ReplayMode.PAYLOAD else sum(each.offloaded for each in replayed),
         late=found.passed.late,
         ends_us=ends_us,
         duration_us=duration_us,
