@@ -4,7 +4,7 @@ Entry points: `Emulation` (for Python programs), `testbed.testbed.Testbed` (brin
 `server.up` and `client.client`. May import every package below it: all but `scenarios` and `cli`. Inside, a folder
 imports only those to its left:
 
-    processes, flows, client <- calibration, captures, health <- testbed <- links, probing, supervision
+    processes, flows, client <- calibration, captures, health <- replay, testbed <- links, probing, supervision
         <- server, proofs, doctor
 """
 

@@ -1,6 +1,8 @@
-"""Captures of other networks or of a run: read, rewritten for this network, sent again and followed.
+"""Captures of other networks or of a run, read as a stream, and what of them is sent here. No sockets.
 
-    capture_file (pcap, pcapng) -> link_layer -> ip_packet -> rewrite -> replay_frames -> wire_replay
+    capture_file (pcap, pcapng) -> link_layer -> ip_packet -> capture_stream -> survey
+                                                                            -> rewrite -> replay_frames: packets
+                                                                            -> conversations: what applications said
 
-Entry points: `capture_file.read_capture`, `replay_engine.ReplayEngine`. Of `lab` it imports `flows`.
+Entry points: `capture_file.read_capture`, `survey.survey`. Of `lab` it imports `flows`.
 """

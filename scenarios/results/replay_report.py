@@ -12,8 +12,8 @@ from helsewan.scenarios.results.measure import Window
 from helsewan.scenarios.results.replay_figures import ReplayFigures, ReplayMeasurement
 
 if TYPE_CHECKING:
-    from helsewan.lab.captures.replay_counts import Outcome
-    from helsewan.lab.captures.replay_engine import Replayed
+    from helsewan.lab.replay.replay_counts import Outcome
+    from helsewan.lab.replay.replay_engine import Replayed
 
 MOST_FLOWS = 100  # in the file, those with most packets; all are in the records
 _DIGITS = 4

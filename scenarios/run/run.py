@@ -44,7 +44,7 @@ from helsewan.scenarios.traffic.offered_load import offered_load
 from helsewan.scenarios.traffic.transactions import Exchange, ExchangeEngine
 
 if TYPE_CHECKING:
-    from helsewan.lab.captures.replay_engine import Replayed, ReplayEngine
+    from helsewan.lab.replay.replay_engine import Replayed, ReplayEngine
     from helsewan.verification.live.live_report import LiveReport
 
 LEAD_NS = 500_000_000  # from starting the senders to the first datagram
@@ -190,7 +190,7 @@ class Run:
         """The engine of the scenario's replays; None where it has none."""
         if not self._job.traffic.replays:
             return None
-        from helsewan.lab.captures.replay_engine import ReplayEngine  # loads Scapy, which most runs do not need
+        from helsewan.lab.replay.replay_engine import ReplayEngine  # loads Scapy, which most runs do not need
 
         testbed, plans = self._testbed, self._job.traffic.replays
         return ReplayEngine(plans, testbed.network, testbed.namespaces(), self._job.directory)

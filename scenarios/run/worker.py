@@ -12,12 +12,12 @@ from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.terminal.progress import Progress
 from helsewan.common.terminal.screen import Screen
 from helsewan.emulation.sandbox import sandbox
-from helsewan.lab.captures.replay_records import read_records
 from helsewan.lab.health.stalls import with_failed_checks
 from helsewan.lab.health.validity import ValidityFinding, assess, of_links, of_machine, of_plan, of_second, of_traffic
 from helsewan.lab.processes import machine
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
+from helsewan.lab.replay.replay_records import read_records
 from helsewan.scenarios.results.checks import Evidence, judge, near_stalls, verdict
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
 from helsewan.scenarios.results.measure import measure

@@ -32,7 +32,7 @@ def sent(packet: bytes, missing: int = 0, mtu: int = MTU) -> list[Packet]:
     """``packet`` as it is sent here, read by Scapy; every checksum and length is right."""
     parsed = parse(packet, missing)
     pieces = rewritten(parsed, *ends(parsed.version), mtu, 7)
-    read = [(IP if parsed.version == 4 else IPv6)(piece) for piece in pieces]
+    read: list[Packet] = [(IP if parsed.version == 4 else IPv6)(piece) for piece in pieces]
     for piece, each in zip(pieces, read, strict=True):
         assert bytes(recomputed(each)) == piece
         assert (each.src, each.dst) == tuple(str(ip_address(end)) for end in ends(parsed.version))

@@ -11,6 +11,7 @@ LAB = Path(__file__).parents[3] / "lab"
 LEVELS = {
     **dict.fromkeys(("processes", "flows", "client"), 0),
     **dict.fromkeys(("calibration", "captures", "health"), 1),
+    "replay": 2,
     "testbed": 2,
     **dict.fromkeys(("links", "probing", "supervision"), 3),
     **dict.fromkeys(("server", "proofs", "doctor"), 4),

@@ -17,17 +17,17 @@ from pathlib import Path
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.ownership import create_log
 from helsewan.emulation.sandbox.namespaces import Namespace
-from helsewan.lab.captures.replay_counts import Outcome
-from helsewan.lab.captures.replay_process import ReplayJob
-from helsewan.lab.captures.stand_ins import (
+from helsewan.lab.flows.replay_plan import ReplayMode, ReplayPlan
+from helsewan.lab.replay.replay_counts import Outcome
+from helsewan.lab.replay.replay_process import ReplayJob
+from helsewan.lab.replay.stand_ins import (
     Address,
     accept_packets_to,
     add_addresses,
     drop_packets_to,
     remove_addresses,
 )
-from helsewan.lab.captures.wire_sockets import SiteSockets, open_sockets
-from helsewan.lab.flows.replay_plan import ReplayMode, ReplayPlan
+from helsewan.lab.replay.wire_sockets import SiteSockets, open_sockets
 from helsewan.topology.model import Network
 
 DEADLINE_S = 60.0  # to start, and to end
@@ -118,7 +118,7 @@ class ReplayEngine:
             with open(os.dup(file), "wb") as writing:
                 pickle.dump(job, writing)
             os.lseek(file, 0, os.SEEK_SET)
-            argv = [sys.executable, "-m", "helsewan.lab.captures.replay_process", str(file)]
+            argv = [sys.executable, "-m", "helsewan.lab.replay.replay_process", str(file)]
             log = self._file(plan, "log")
             create_log(log)
             with log.open("ab") as errors:

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from helsewan.common.run_clock import RunClock
-from helsewan.lab.captures.replay_counts import ReplayCounts
 from helsewan.lab.captures.replay_frames import ReplayPacket, replay_packets
-from helsewan.lab.captures.replay_records import RecordFile
 from helsewan.lab.captures.rewrite import IDENT4_MASK, LABEL6_MASK
-from helsewan.lab.captures.wire_sockets import NotSent, WireSite
 from helsewan.lab.flows.replay_plan import ReplayPlan
+from helsewan.lab.replay.replay_counts import ReplayCounts
+from helsewan.lab.replay.replay_records import RecordFile
+from helsewan.lab.replay.wire_sockets import NotSent, WireSite
 
 _AHEAD = 2_000  # packets read and rewritten before they are due
 _BATCH = 16  # packets read before the clock and the sockets are looked at again

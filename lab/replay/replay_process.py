@@ -1,4 +1,4 @@
-"""``python -m helsewan.lab.captures.replay_process DESCRIPTOR``: sends and follows one replay, in a process of its own.
+"""``python -m helsewan.lab.replay.replay_process DESCRIPTOR``: sends and follows one replay, in a process of its own.
 
 It reads its job, a pickle, from the descriptor, prints ``ready`` when the first packets are, begins at the time (ns)
 that it reads from standard input, and stops when that ends. Its result is a line of JSON (`replay_counts.Outcome`).
@@ -17,11 +17,11 @@ from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.processes import die_with_parent
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
-from helsewan.lab.captures.payload_replay import PayloadReplay
-from helsewan.lab.captures.replay_records import RecordFile
-from helsewan.lab.captures.wire_replay import WireReplay
-from helsewan.lab.captures.wire_sockets import SiteSockets, WireSite
 from helsewan.lab.flows.replay_plan import ReplayMode, ReplayPlan
+from helsewan.lab.replay.payload_replay import PayloadReplay
+from helsewan.lab.replay.replay_records import RecordFile
+from helsewan.lab.replay.wire_replay import WireReplay
+from helsewan.lab.replay.wire_sockets import SiteSockets, WireSite
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from helsewan.lab.captures.conversations import Act, Event
-from helsewan.lab.captures.replay_records import RecordFile
+from helsewan.lab.replay.replay_records import RecordFile
 
 _CHUNK_BYTES = 65_536
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # struct linger: close(2) sends RST

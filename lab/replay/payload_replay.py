@@ -12,10 +12,10 @@ from helsewan.common.run_clock import RunClock
 from helsewan.emulation.sandbox.namespaces import entered
 from helsewan.lab.captures.conversations import Act, Ends, Event, replay_events
 from helsewan.lab.captures.ip_packet import UDP
-from helsewan.lab.captures.replay_counts import ReplayCounts
-from helsewan.lab.captures.replay_records import RecordFile
-from helsewan.lab.captures.stream_replay import StreamReplay, Timing
 from helsewan.lab.flows.replay_plan import Host, ReplayPlan
+from helsewan.lab.replay.replay_counts import ReplayCounts
+from helsewan.lab.replay.replay_records import RecordFile
+from helsewan.lab.replay.stream_replay import StreamReplay, Timing
 
 Address = tuple[str, int]
 _AHEAD_NS = 500_000_000  # events are given to their conversations so long before they are due
