@@ -6,7 +6,7 @@ from enum import Enum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from helsewan.common.units import UnitError
 from helsewan.lab.flows.replay_plan import ReplayMode
@@ -37,6 +37,21 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _values_listed(value: object) -> object:
+    return {key: _listed(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
+def _form_of_map(value: object) -> str:
+    return "prefixes" if isinstance(value, dict) else "name"
+
+
+Sites = Annotated[Selector, BeforeValidator(_values_listed)]  # one value of a key may stand without a list
+Map = Annotated[
+    Annotated[dict[CapturePrefix, Sites], Tag("prefixes")] | Annotated[AutoMap, Tag("name")],
+    Discriminator(_form_of_map),
+]
+
+
 Files = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed), Field(min_length=1, max_length=100)
 ]
@@ -51,7 +66,7 @@ class ReplaySpec(Strict):
     kind: Literal["replay"]
     file: Files
     mode: ReplayMode = ReplayMode.WIRE
-    map: dict[CapturePrefix, Selector] | AutoMap = AutoMap.AUTO
+    map: Map = AutoMap.AUTO
     speed: Annotated[float, Field(gt=0, le=1000)] | None = None
     rate: Annotated[Rate, Field(ge=1_000, le=10**10)] | None = None
     loops: Annotated[int, Field(strict=True, ge=1, le=MOST_LOOPS)] = 1
