@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from math import isnan
+from math import inf, isnan, nan
+from typing import Protocol
 
 from helsewan.common.exit_codes import ExitCode
-from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec, TrafficPlan
 from helsewan.lab.flows.replay_plan import ReplayFlow
 from helsewan.lab.health.stalls import told, worst_stall
 from helsewan.lab.health.validity import Grade, ValidityFinding
-from helsewan.scenarios.results.exchange_figures import ExchangeFigures, ExchangeMeasurement
-from helsewan.scenarios.results.measure import Figures, Measurement, Window
-from helsewan.scenarios.results.replay_figures import ReplayFigures, ReplayMeasurement, no_replays
+from helsewan.scenarios.results.exchange_figures import ExchangeMeasurement
+from helsewan.scenarios.results.measure import Measurement, Window
+from helsewan.scenarios.results.outages import ArrivedDatagrams, time_to_repair
+from helsewan.scenarios.results.replay_figures import ReplayMeasurement, no_replays
 from helsewan.scenarios.spec.checks.metrics import METRICS, Limit, Metric, Source, Unit, show
-from helsewan.scenarios.spec.checks.schema import CheckSpec, Over, Scope
+from helsewan.scenarios.spec.checks.schema import CheckSpec, FlowSelection, Over, Scope, Severity
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.targets import Fate
-from helsewan.scenarios.spec.timeline.timepoints import RUN
+from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
+from helsewan.scenarios.traffic.selection import judged, judged_replay, selects
+from helsewan.scenarios.traffic.transactions import Exchange
+from helsewan.topology.model import Region
 
 
 class RunVerdict(str, Enum):
@@ -39,7 +44,7 @@ class RunVerdict(str, Enum):
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """A check's outcome. ``passed`` is None for an optional check that selected nothing; ``value`` is in ``unit`` (NaN:
-    there was none). ``conclusive``: no slow machine can cause a failure."""
+    there was none). ``conclusive``: no slow machine can cause a failure. ``severity``: what a failure means."""
 
     name: str
     metric: str
@@ -49,6 +54,12 @@ class CheckResult:
     unit: str
     detail: str
     conclusive: bool = False
+    severity: Severity = Severity.MUST
+
+    @property
+    def fails_the_run(self) -> bool:
+        """Whether the run fails by this check; a check that should hold and does not is a warning."""
+        return self.passed is False and self.severity is Severity.MUST
 
     @property
     def shown(self) -> str:
@@ -58,18 +69,65 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What checks are evaluated on. ``fates``: the effect of the failures on traffic between (client, server) sites."""
+    """What checks and assertions are evaluated on. ``fates``: the effect of the failures on traffic between (client,
+    server) sites; ``regions``: of sites by id; ``phases`` and ``event_times`` as they took place; ``event_delays_us``
+    by metric and event; ``arrived`` and ``done``: single datagrams and requests."""
 
     traffic: TrafficPlan
     fates: Mapping[tuple[str, str], Fate]
     flows: Measurement
     exchanges: ExchangeMeasurement
+    arrived: ArrivedDatagrams
+    done: Sequence[Exchange] = ()
     replays: ReplayMeasurement = field(default_factory=no_replays)
+    phases: Sequence[Window] = ()
+    event_times: Mapping[str, EventTime] = field(default_factory=dict)
+    event_delays_us: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    regions: Mapping[str, Region] = field(default_factory=dict)
 
 
 def judge(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResult, ...]:
     """Every check of the scenario, in its order. A check that selects nothing fails unless it is optional."""
     return tuple(_judge_one(name, check, evidence) for name, check in spec.checks.items())
+
+
+class Selectable(Protocol):
+    """What checks and assertions select from: planned traffic, the fate of each pair of sites, and sites' regions."""
+
+    @property
+    def traffic(self) -> TrafficPlan:
+        """The planned traffic."""
+
+    @property
+    def fates(self) -> Mapping[tuple[str, str], Fate]:
+        """The effect of the failures on traffic between (client, server) sites."""
+
+    @property
+    def regions(self) -> Mapping[str, Region]:
+        """The regions of sites by id."""
+
+
+def selected_flows(selection: FlowSelection, metric: Metric, of: Selectable) -> list[FlowSpec]:
+    """The flows that a check or an assertion judges by ``metric``."""
+    flows = (flow for flow in of.traffic.flows if judged(selection, metric.name, flow))
+    return [flow for flow in flows if _is_selected(selection, flow, of)]
+
+
+def selected_exchanges(selection: FlowSelection, of: Selectable) -> list[ExchangeSpec]:
+    """The exchanges that a check or an assertion judges."""
+    return [one for one in of.traffic.exchanges if _is_selected(selection, one, of)]
+
+
+def selected_replays(selection: FlowSelection, metric: Metric, of: Selectable) -> list[ReplayFlow]:
+    """The replayed flows that a check judges by ``metric``."""
+    flows = (flow for replay in of.traffic.replays for flow in replay.flows if judged_replay(metric.name, flow))
+    return [flow for flow in flows if _is_selected(selection, flow, of)]
+
+
+def _is_selected(selection: FlowSelection, spec: FlowSpec | ExchangeSpec | ReplayFlow, of: Selectable) -> bool:
+    if not selects(selection, spec, of.regions):
+        return False
+    return selection.scope is Scope.ALL or of.fates[spec.client, spec.server].value == selection.scope.value
 
 
 def near_stalls(
@@ -83,7 +141,7 @@ def near_stalls(
     times = {window.name: window for window in windows}
     told_results, failed = [], []
     for result in results:
-        check = spec.checks.get(result.name)
+        check = spec.checks.get(result.name) or spec.assertions.get(result.name)
         window = times.get(check.phase or RUN) if check else None
         stall = None
         if result.passed is False and not result.conclusive and window is not None:
@@ -97,7 +155,7 @@ def near_stalls(
 
 def verdict(results: Iterable[CheckResult], grade: Grade) -> RunVerdict:
     """Void when the validity's ``grade`` is, but for failures that no slow machine can cause."""
-    failed = [result for result in results if result.passed is False]
+    failed = [result for result in results if result.fails_the_run]
     if any(result.conclusive for result in failed):
         return RunVerdict.FAIL
     if grade is Grade.VOID:
@@ -105,82 +163,123 @@ def verdict(results: Iterable[CheckResult], grade: Grade) -> RunVerdict:
     return RunVerdict.FAIL if failed else RunVerdict.PASS
 
 
-_Selected = tuple[FlowSpec | ExchangeSpec | ReplayFlow, Figures | ExchangeFigures | ReplayFigures]
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What a check compares with its limit: a value by name for each thing it judges, of which ``noun`` says what it
+    is. ``pooled``: the values are one, of so many things together."""
+
+    noun: str
+    values: Mapping[str, float]
+    pooled: int = 0
 
 
 def _judge_one(name: str, check: CheckSpec, evidence: Evidence) -> CheckResult:
     metric = METRICS[check.metric]
-    phase = check.phase or RUN
-    selected = list(_selection(check, metric, phase, evidence))
-    if not selected:
-        detail = (
-            "selects nothing"
-            if check.optional
-            else f"selects no {metric.source.value}: the scenario has none that fits"
-        )
-        return _result(name, check, metric, None if check.optional else False, float("nan"), detail)
-    if check.over is Over.TOGETHER:
-        value = float(getattr(_pooled([spec for spec, _ in selected], phase, evidence), metric.field))
-        return _result(name, check, metric, check.limit.holds(value), value, f"{len(selected)} together")
-    values = [(float(getattr(figures, metric.field)), spec.name) for spec, figures in selected]
-    value, worst = max(values, key=lambda pair: _badness(pair[0], check.limit))
-    broken = sum(not check.limit.holds(value) for value, _ in values)
-    detail = f"{broken} of {len(values)} outside the limit, worst {worst}" if broken else f"worst of {len(values)}"
-    return _result(name, check, metric, not broken, value, detail)
+    found = _values(check, metric, check.phase or RUN, evidence)
+    if not found.values:
+        if check.optional:
+            return _result(name, check, None, nan, "selects nothing")
+        return _result(name, check, False, nan, f"selects no {found.noun}: the scenario has none that fits")
+    if isinstance(check.limit, Limit):
+        limits = dict.fromkeys(found.values, check.limit)
+    else:
+        bases = _values(check, metric, str(check.than), evidence).values
+        limits = {key: check.limit.against(bases.get(key, nan)) for key in found.values}
+    worst = max(found.values, key=lambda key: _badness(found.values[key], limits[key]))
+    base = "" if check.than is None else f"; {_bound(limits[worst])} by {check.than}"
+    value = found.values[worst]
+    broken = sum(not limits[key].holds(value) for key, value in found.values.items())
+    if found.pooled:
+        detail = f"{found.pooled} together"
+    elif broken:
+        detail = f"{broken} of {len(found.values)} outside the limit, worst {worst}"
+    else:
+        detail = f"worst of {len(found.values)}"
+    return _result(name, check, not broken, value, detail + base)
 
 
-def _pooled(
-    specs: Sequence[FlowSpec | ExchangeSpec | ReplayFlow], phase: str, evidence: Evidence
-) -> Figures | ExchangeFigures | ReplayFigures:
-    """The figures of several flows, exchanges or replayed flows as one."""
-    if isinstance(specs[0], ReplayFlow):
-        return evidence.replays.pool(((spec.entry, spec.id) for spec in specs), phase)
-    source = evidence.flows if isinstance(specs[0], FlowSpec) else evidence.exchanges
-    return source.pool((spec.id for spec in specs), phase)
+def _values(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) -> _Judged:
+    """What ``check`` judges, in ``phase``."""
+    source, event = metric.source, str(check.event)
+    if source is Source.EVENT:
+        delay_us = evidence.event_delays_us.get((metric.name, event))
+        return _Judged("change after the event", {} if delay_us is None else {event: delay_us})
+    if source is Source.EXCHANGE:
+        return _measured(check, metric, phase, selected_exchanges(check, evidence), evidence.exchanges)
+    if source is Source.REPLAY:
+        return _replayed(check, metric, phase, evidence)
+    flows = selected_flows(check, metric, evidence)
+    if source is Source.OUTAGE:
+        time = evidence.event_times.get(event)
+        repairs_us = {flow.name: time_to_repair(evidence.arrived, flow, time) if time else nan for flow in flows}
+        return _Judged("flow", repairs_us)
+    if source is Source.SITE:
+        return _Judged("site", _minutes_lost(check, flows, phase, evidence))
+    return _measured(check, metric, phase, flows, evidence.flows)
 
 
-def _selection(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) -> Iterator[_Selected]:
-    """The flows or exchanges that a check judges, with their figures in the phase."""
-    if metric.source is Source.EXCHANGE:
-        for exchange in evidence.traffic.exchanges:
-            if _is_selected(check, exchange, evidence) and (exchange.id, phase) in evidence.exchanges.figures:
-                yield exchange, evidence.exchanges.figures[exchange.id, phase]
-        return
-    if metric.source is Source.REPLAY:
-        yield from _replayed(check, metric, phase, evidence)
-        return
-    expected = Expect.DENIED if metric.name == "leaked" else Expect.DELIVERED
-    for flow in evidence.traffic.flows:
-        named = check.traffic is not None  # controls are sparse: a check selects them by name only
-        wanted = flow.expect is expected and (named or flow.kind is not FlowKind.CONTROL)
-        if wanted and _is_selected(check, flow, evidence) and (flow.id, phase) in evidence.flows.figures:
-            yield flow, evidence.flows.figures[flow.id, phase]
+def _measured(
+    check: CheckSpec,
+    metric: Metric,
+    phase: str,
+    specs: Sequence[FlowSpec] | Sequence[ExchangeSpec],
+    measurement: Measurement | ExchangeMeasurement,
+) -> _Judged:
+    """The figures of flows or exchanges in a phase: of each, or pooled."""
+    known = [spec for spec in specs if (spec.id, phase) in measurement.figures]
+    noun = metric.source.value
+    if known and check.over is Over.TOGETHER:
+        pooled = measurement.pool([spec.id for spec in known], phase)
+        return _Judged(noun, {"": float(getattr(pooled, metric.field))}, len(known))
+    return _Judged(
+        noun, {spec.name: float(getattr(measurement.figures[spec.id, phase], metric.field)) for spec in known}
+    )
 
 
-def _replayed(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) -> Iterator[_Selected]:
-    """The replayed flows that a check judges: of those with packets in the phase."""
-    denied = metric.name == "replay_leaked"
-    for replay in evidence.traffic.replays:
-        for flow in replay.flows:
-            figures = evidence.replays.figures.get(((flow.entry, flow.id), phase))
-            if figures and figures.replay_sent and flow.is_denied is denied and _is_selected(check, flow, evidence):
-                yield flow, figures
+def _replayed(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) -> _Judged:
+    """The figures of replayed flows that have packets in a phase: of each, or pooled."""
+    figures = evidence.replays.figures
+    known = {
+        (flow.entry, flow.id): flow.name
+        for flow in selected_replays(check, metric, evidence)
+        if ((flow.entry, flow.id), phase) in figures and figures[(flow.entry, flow.id), phase].replay_sent
+    }
+    if known and check.over is Over.TOGETHER:
+        pooled = evidence.replays.pool(known, phase)
+        return _Judged("replayed flow", {"": float(getattr(pooled, metric.field))}, len(known))
+    values = {name: float(getattr(figures[key, phase], metric.field)) for key, name in known.items()}
+    return _Judged("replayed flow", values)
 
 
-def _is_selected(check: CheckSpec, spec: FlowSpec | ExchangeSpec | ReplayFlow, evidence: Evidence) -> bool:
-    if check.cls not in (None, spec.class_name) or (check.traffic is not None and check.traffic not in spec.groups):
-        return False
-    return check.scope is Scope.ALL or evidence.fates[spec.client, spec.server].value == check.scope.value
+def _minutes_lost(check: CheckSpec, flows: Sequence[FlowSpec], phase: str, evidence: Evidence) -> dict[str, float]:
+    """Minutes lost, by site, of the sites that the check names, or that have a part in the flows that it selects."""
+    by_site: dict[str, list[int]] = {}
+    for flow in flows:
+        if (flow.id, phase) in evidence.flows.figures:
+            for site in {flow.client, flow.server}:
+                by_site.setdefault(site, []).append(flow.id)
+    return {
+        site: evidence.flows.pool(ids, phase).unavailable_us / 60e6
+        for site, ids in by_site.items()
+        if check.site in (None, site) and check.region in (None, evidence.regions.get(site))
+    }
 
 
 def _badness(value: float, limit: Limit) -> float:
     """How far a value is on the wrong side of the limit, larger is worse; no value at all is worst."""
-    if isnan(value):
-        return float("inf")
+    if isnan(value) or isnan(limit.bound):
+        return inf
     if limit.comparison == "==":
         return abs(value - limit.bound)
-    return value if limit.comparison in ("<", "<=") else -value
+    return value - limit.bound if limit.comparison in ("<", "<=") else limit.bound - value
 
 
-def _result(name: str, check: CheckSpec, metric: Metric, passed: bool | None, value: float, detail: str) -> CheckResult:
-    return CheckResult(name, metric.name, passed, value, str(check.limit), metric.unit.value, detail, metric.conclusive)
+def _bound(limit: Limit) -> str:
+    return "no value" if isnan(limit.bound) else f"{limit.comparison} {show(limit.bound, limit.unit)}"
+
+
+def _result(name: str, check: CheckSpec, passed: bool | None, value: float, detail: str) -> CheckResult:
+    metric = METRICS[check.metric]
+    limit = str(check.limit) if check.than is None else f"{check.limit} of {check.than}"
+    facts = metric.conclusive, check.severity
+    return CheckResult(name, metric.name, passed, value, limit, metric.unit.value, detail, *facts)

@@ -23,7 +23,9 @@ class ExchangeFigures:
     failed: int
     failure: float = nan
     response_p50_us: float = nan
+    response_p95_us: float = nan
     response_p99_us: float = nan
+    response_max_us: float = nan
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,18 @@ def measure_exchanges(
     done: Sequence[Exchange], specs: Sequence[ExchangeSpec], windows: Sequence[Window]
 ) -> ExchangeMeasurement:
     """Figures of ``specs`` in ``windows``; a request belongs to the phase it began in."""
+    columns = [(one.spec_id, one.begin_us, one.end_us, one.ok) for one in done]
+    table = np.array(columns, [("spec", "i8"), ("begin_us", "f8"), ("end_us", "f8"), ("ok", "?")])
+    table = table[np.argsort(table["spec"], kind="stable")]
     figures: dict[tuple[int, str], ExchangeFigures] = {}
     responses_us: dict[tuple[int, str], Array] = {}
     for spec in specs:
-        own = [exchange for exchange in done if exchange.spec_id == spec.id]
+        own = table[slice(*np.searchsorted(table["spec"], (spec.id, spec.id + 1)))]
         for window in windows:
-            inside = [one for one in own if window.start_us <= one.begin_us < window.end_us]
+            inside = own[(window.start_us <= own["begin_us"]) & (own["begin_us"] < window.end_us)]
+            answered = inside[inside["ok"]]
             key = spec.id, window.name
-            responses_us[key] = np.array([one.end_us - one.begin_us for one in inside if one.ok])
+            responses_us[key] = answered["end_us"] - answered["begin_us"]
             figures[key] = _figures(len(inside), responses_us[key])
     return ExchangeMeasurement(figures, responses_us)
 
@@ -59,7 +65,5 @@ def measure_exchanges(
 def _figures(attempted: int, responses_us: Array) -> ExchangeFigures:
     completed = len(responses_us)
     failed = attempted - completed
-    p50, p99 = np.percentile(responses_us, (50, 99)) if completed else (nan, nan)
-    return ExchangeFigures(
-        attempted, completed, failed, failed / attempted if attempted else nan, float(p50), float(p99)
-    )
+    times_us = np.percentile(responses_us, (50, 95, 99, 100)).tolist() if completed else [nan] * 4
+    return ExchangeFigures(attempted, completed, failed, failed / attempted if attempted else nan, *times_us)

@@ -1,25 +1,36 @@
-"""From records of datagrams to figures for each flow and phase. Pure; vectorised with numpy.
+"""From records of datagrams to figures for each flow and phase. Pure; all flows at once, see `results.datagrams`.
 
 A datagram belongs to the phase in which it was due, whether or not it arrived, so that sent, received and lost add
-up. The due time follows from the sequence number: the k-th burst of a flow is due at ``start + k * interval``. A
-``gap`` is the time between arrivals within the phase, its edges included, by the receiver's clock; the sender's
+up. A ``gap`` is the time between arrivals within the phase, its edges included, by the receiver's clock; the sender's
 lateness is subtracted first, so that the gap is the network's and not the machine's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import nan
+from typing import Any
 
 import numpy as np
 
 from helsewan.lab.flows.flowspec import Endpoint, Expect, FlowSpec
 from helsewan.lab.flows.records import Array
-from helsewan.scenarios.results.voice_quality import mos, mouth_to_ear_ms, rating
-from helsewan.scenarios.spec.codecs import CODECS
-
-JITTER_BUFFER_US = 40_000  # playout waits this long after the fastest datagram; later ones count as lost
+from helsewan.scenarios.results.datagrams.arrivals import Arrivals, arrivals, batches
+from helsewan.scenarios.results.datagrams.availability import BLOCK_NS, blocks, counted, unavailable_us
+from helsewan.scenarios.results.datagrams.delays import (
+    delay_figures,
+    gap_us,
+    jitter_us,
+    pooled_delay_figures,
+    reordering,
+)
+from helsewan.scenarios.results.datagrams.freezes import Freezes, freezes
+from helsewan.scenarios.results.datagrams.losses import loss_periods
+from helsewan.scenarios.results.datagrams.playout import voice_quality
+from helsewan.scenarios.results.datagrams.samples import Samples
+from helsewan.scenarios.results.datagrams.schedules import Schedules
+from helsewan.scenarios.results.datagrams.segments import reduced, summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +58,89 @@ class Figures:
     duplicates: int
     reordered: int
     loss: float = nan
+    loss_bursts: int = 0
+    loss_burst_mean: float = nan
+    loss_burst_max: int = 0
+    reordering: float = nan
+    reordering_extent_max: int = 0
     delay_min_us: float = nan
     delay_mean_us: float = nan
     delay_p50_us: float = nan
+    delay_p95_us: float = nan
     delay_p99_us: float = nan
     delay_max_us: float = nan
     pdv_p99_us: float = nan
     jitter_us: float = nan
     gap_us: float = nan
     rate_bps: float = nan
+    unavailable_us: float = nan
     r_factor: float = nan
     mos: float = nan
+    freezes: float = nan
+    freeze_time_us: float = nan
+
+
+COLUMNS = {one.name: np.dtype(np.int64 if one.type == "int" else float) for one in fields(Figures)}
+
+
+class FigureTable(Mapping[tuple[int, str], Figures]):
+    """Figures by flow id and phase, kept as columns: ``columns[name][phase number, flow id]``."""
+
+    def __init__(self, phases: Sequence[str], flows: int) -> None:
+        self.phases = {name: number for number, name in enumerate(phases)}
+        self.flows = flows
+        self.columns = {name: np.zeros((len(phases), flows), dtype) for name, dtype in COLUMNS.items()}
+
+    def __getitem__(self, key: tuple[int, str]) -> Figures:
+        flow, phase = key
+        place = self.phases[phase], flow
+        if not 0 <= flow < self.flows:
+            raise KeyError(key)
+        return Figures(**{name: column[place].item() for name, column in self.columns.items()})
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        return ((flow, phase) for flow in range(self.flows) for phase in self.phases)
+
+    def __len__(self) -> int:
+        return self.flows * len(self.phases)
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Figures of every flow in every phase, and the delays that they were taken from."""
+    """Figures of every flow in every phase, and what they were taken from."""
 
-    figures: Mapping[tuple[int, str], Figures]  # by flow id and phase
+    figures: FigureTable
     stray: int  # records of no known flow
-    delays_us: Mapping[tuple[int, str], Array] = field(repr=False)  # of datagrams that arrived, by flow id and phase
+    samples: Samples = field(repr=False)
+
+    def delays_us(self, flow_ids: Iterable[int], phase: str) -> Array:
+        """The one-way delays of the flows' datagrams of a phase that arrived, flow by flow."""
+        return self.samples.delays_ns(list(flow_ids), self.figures.phases[phase]) / 1000
 
     def pool(self, flow_ids: Iterable[int], phase: str) -> Figures:
-        """Several flows as one: counts and rates are summed, delays pooled; jitter and gap are the worst flow's, R and
-        MOS the mean over flows."""
-        keys = [(flow, phase) for flow in flow_ids]
-        return _pooled([self.figures[key] for key in keys], [self.delays_us[key] for key in keys])
+        """Several flows as one: counts and rates are summed, delays pooled, seconds judged together; jitter, gap, the
+        longest burst and the greatest extent are the worst flow's, R and MOS the mean over flows."""
+        ids, number = list(flow_ids), self.figures.phases[phase]
+        parts = {name: column[number, ids] for name, column in self.figures.columns.items()}
+        total = {name: int(parts[name].sum()) for name in _COUNTS}
+        delays: dict[str, Any] = pooled_delay_figures(self.samples.delays_ns(ids, number))
+        return Figures(
+            **total,
+            loss=_ratio(total["lost"], total["sent"]),
+            loss_burst_mean=_ratio(total["lost"], total["loss_bursts"]),
+            loss_burst_max=int(parts["loss_burst_max"].max(initial=0)),
+            reordering=_ratio(total["reordered"], total["received"]),
+            reordering_extent_max=int(parts["reordering_extent_max"].max(initial=0)),
+            jitter_us=_known(np.fmax, parts["jitter_us"]),
+            gap_us=_known(np.fmax, parts["gap_us"]),
+            rate_bps=float(np.nansum(parts["rate_bps"])) if ids else nan,
+            unavailable_us=self.samples.unavailable_us(ids, number),
+            r_factor=_mean(parts["r_factor"]),
+            mos=_mean(parts["mos"]),
+            freezes=_known(np.add, parts["freezes"]),
+            freeze_time_us=_known(np.add, parts["freeze_time_us"]),
+            **delays,
+        )
 
 
 def measure(
@@ -83,185 +151,163 @@ def measure(
     ``records`` are the engine's (``RECORD``), ``ends[i]`` the socket whose receiver id is i,
     ``due[i]`` how many datagrams of flow i were due in all.
     """
-    receiver = {end: id_ for id_, end in enumerate(ends)}
-    figures: dict[tuple[int, str], Figures] = {}
-    delays_us: dict[tuple[int, str], Array] = {}
-    for flow, arrived in _by_flow(records, flows):
-        arrivals = _arrivals(arrived, flow, receiver[flow.destination])
-        for window in windows:
-            figures[flow.id, window.name], delays_us[flow.id, window.name] = _figures(
-                arrivals, flow, window, int(due[flow.id])
-            )
-    stray = int((records["flow"] >= len(flows)).sum())
-    return Measurement(figures, stray, delays_us)
+    work = _Work(records, flows, ends, windows, due)
+    for batch in batches(records, len(flows)):
+        came = arrivals(batch, work.schedules, work.receiver, work.dscp)
+        work.take(batch.first, batch.end, came)
+    return work.done(int((records["flow"] >= len(flows)).sum()))
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrivals:
-    """One flow's records in order of arrival, as arrays."""
+class _Work:
+    """What a measurement consists of while batches are taken into it."""
 
-    all_seq: Array  # of every arrival, wherever it was
-    right: Array  # whether it was at the right socket
-    marked: Array  # whether it carried the right code point
-    arrival_us: Array  # at the right socket, had it been sent when due; from the run's start
-    seq: Array  # of first arrivals at the right socket
-    delay_us: Array  # of those
-    reordered: Array  # whether those came after a later one
+    def __init__(
+        self,
+        records: Array,
+        flows: Sequence[FlowSpec],
+        ends: Sequence[Endpoint],
+        windows: Sequence[Window],
+        due: Array,
+    ) -> None:
+        ids = {end: id_ for id_, end in enumerate(ends)}
+        self.flows, self.windows = flows, tuple(windows)
+        self.due = np.asarray(due, np.int64)[: len(flows)]
+        self.schedules = Schedules(flows)
+        self.receiver = np.array([ids[flow.destination] for flow in flows], np.int64)
+        self.dscp = np.array([flow.dscp for flow in flows], np.int64)
+        self.denied = np.array([flow.expect is Expect.DENIED for flow in flows], bool)
+        self.table = FigureTable([window.name for window in windows], len(flows))
+        self.edges_ns = (
+            np.array([[window.start_us, window.end_us] for window in windows], np.int64).reshape(-1, 2) * 1000
+        )
+        # First and past-the-last number of each window and flow.
+        self.first, self.last = (
+            np.minimum(self.schedules.due_before(edge), self.due[:, None]).T for edge in self.edges_ns.T
+        )
+        self.last = np.maximum(self.first, self.last)
+        self.low, self.high = np.zeros_like(self.first), np.zeros_like(self.last)
+        self.bounds = np.zeros(len(flows) + 1, np.int64)
+        self.seq, self.delay_ns = np.zeros(len(records), np.uint32), np.zeros(len(records), np.int64)
+        self.end_ns = int(max([BLOCK_NS, *self.edges_ns[:, 1], *self.schedules.stop_ns]))
+        block_edges = np.arange(blocks(self.end_ns) + 1) * BLOCK_NS
+        before = np.minimum(self.schedules.due_before(block_edges), self.due[:, None])
+        self.blocks_sent = np.diff(before, axis=1).astype(np.int32)
+        self.blocks_received = np.zeros_like(self.blocks_sent)
 
+    def take(self, first: int, end: int, came: Arrivals) -> None:
+        """Take a batch: the arrivals of flows ``first`` to before ``end``."""
+        here = slice(first, end)
+        known = (came.key & _SEQ) < self.due[here][came.key >> 32]  # a number that never came due is of no datagram
+        at = int(self.bounds[first])
+        self.seq[at : at + len(came.key)] = came.key & _SEQ
+        self.delay_ns[at : at + len(came.key)] = came.delay_ns
+        base = np.arange(end - first, dtype=np.int64) << 32
+        own = np.searchsorted(came.key, np.append(base, (end - first) << 32))
+        self.bounds[first : end + 1] = at + own
+        self.blocks_received[here] = counted((came.key >> 32)[known], came.due_ns[known], end - first, self.end_ns)
+        least_ns = reduced(np.minimum, came.delay_ns, own[:-1], own[1:], 0)
+        frozen = freezes(self.schedules, first, end, came, self.due[here])
+        for number, window in enumerate(self.windows):
+            keys = base + self.first[number, here], base + self.last[number, here]
+            spans = np.searchsorted(came.key, keys[0]), np.searchsorted(came.key, keys[1])
+            self.low[number, here], self.high[number, here] = at + spans[0], at + spans[1]
+            figures = self._window(here, came, window, keys, spans, least_ns, frozen)
+            for name, values in figures.items():
+                self.table.columns[name][number, here] = values
 
-def _by_flow(records: Array, flows: Sequence[FlowSpec]) -> Iterator[tuple[FlowSpec, Array]]:
-    """Every flow with its records in order of arrival."""
-    order = np.lexsort((records["rx_ns"], records["flow"]))
-    bounds = np.searchsorted(records["flow"], np.arange(len(flows) + 1), sorter=order)
-    for flow, first, last in zip(flows, bounds[:-1], bounds[1:], strict=True):
-        yield flow, records[order[first:last]]  # a flow at a time: a copy of all would double the memory
+    def _window(
+        self,
+        here: slice,
+        came: Arrivals,
+        window: Window,
+        keys: tuple[Array, Array],
+        spans: tuple[Array, Array],
+        least_ns: Array,
+        frozen: Freezes,
+    ) -> dict[str, Array]:
+        """A batch's figures in one window."""
+        received, sent = spans[1] - spans[0], keys[1] - keys[0]
+        right, wrong, mismarked = (
+            np.searchsorted(key, keys[1]) - np.searchsorted(key, keys[0])
+            for key in (came.right_key, came.wrong_key, came.mismarked_key)
+        )
+        denied, lost = self.denied[here], sent - received
+        delays = delay_figures(came.delay_ns, *spans)
+        bursts, longest = loss_periods(came.key, *spans, *keys)
+        order = reordering(came, *keys)
+        begin_ns, end_ns = self._active(here, window, least_ns)
+        active_ns = end_ns - begin_ns
+        with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is NaN, as it should be
+            ratios = {
+                "loss": lost / sent,
+                "loss_burst_mean": lost / bursts,
+                "reordering": order["reordered"] / received,
+                "rate_bps": np.where(active_ns > 0, summed(came.bytes, *spans) * 8e9 / active_ns, nan),
+            }
+        sent_blocks, received_blocks = self.blocks_sent[here], self.blocks_received[here]
+        return {
+            "sent": sent,
+            "received": received,
+            "leaked": np.where(denied, right + wrong, 0),
+            "misdelivered": np.where(denied, 0, wrong),
+            "mismarked": np.where(denied, 0, mismarked),
+            "lost": lost,
+            "duplicates": right - received,
+            "loss_bursts": bursts,
+            "loss_burst_max": longest,
+            "jitter_us": jitter_us(came, *keys, *spans),
+            "gap_us": gap_us(came, begin_ns, end_ns),
+            "unavailable_us": unavailable_us(
+                sent_blocks, received_blocks, window.start_us * 1000, window.end_us * 1000
+            ),
+            **ratios,
+            **order,
+            **delays,
+            **voice_quality(self.flows[here], came, spans, keys, delays["delay_min_us"]),
+            **frozen.within(window.start_us * 1000, window.end_us * 1000),
+        }
 
+    def _active(self, here: slice, window: Window, least_ns: Array) -> tuple[Array, Array]:
+        """The part of the window in which the receiver may expect each flow: one that begins inside it arrives one
+        delay after its begin."""
+        start_ns = self.schedules.start_ns[here]
+        begin_ns = np.where(start_ns > window.start_us * 1000, start_ns + least_ns, window.start_us * 1000)
+        return begin_ns, np.minimum(window.end_us * 1000, self.schedules.stop_ns[here])
 
-def _arrivals(arrived: Array, flow: FlowSpec, receiver: int) -> _Arrivals:
-    right = arrived["receiver"] == receiver
-    delivered = arrived[right]
-    first = np.sort(np.unique(delivered["seq"], return_index=True)[1])
-    once = delivered[first]
-    seq = once["seq"].astype(np.int64)
-    due_us = delivered["seq"] // flow.burst * (flow.interval_ns / 1000)
-    return _Arrivals(
-        all_seq=arrived["seq"].astype(np.int64),
-        right=right,
-        marked=(arrived["tos"] >> 2) == flow.dscp,
-        arrival_us=np.sort(flow.start_us + due_us + (delivered["rx_ns"] - delivered["tx_ns"]) / 1000),
-        seq=seq,
-        delay_us=(once["rx_ns"] - once["tx_ns"]) / 1000,
-        reordered=seq < np.maximum.accumulate(seq) if len(seq) else np.zeros(0, bool),
-    )
-
-
-def _figures(arrivals: _Arrivals, flow: FlowSpec, window: Window, due: int) -> tuple[Figures, Array]:
-    """One flow's figures in one window, and the delays they were taken from."""
-    first, last = (min(flow.due_before(edge_us), due) for edge_us in (window.start_us, window.end_us))
-    came = (arrivals.all_seq >= first) & (arrivals.all_seq < last)
-    inside = (arrivals.seq >= first) & (arrivals.seq < last)
-    delay_us = arrivals.delay_us[inside]
-    sent, received = last - first, len(delay_us)
-    all_came = int(came.sum())
-    right = int((came & arrivals.right).sum())
-    denied = flow.expect is Expect.DENIED
-    begin_us, end_us = _active(arrivals, flow, window)
-    figures = Figures(
-        sent=sent,
-        received=received,
-        leaked=all_came if denied else 0,
-        misdelivered=0 if denied else all_came - right,
-        mismarked=0 if denied else int((came & arrivals.right & ~arrivals.marked).sum()),
-        lost=sent - received,
-        duplicates=right - received,
-        reordered=int(arrivals.reordered[inside].sum()),
-        loss=(sent - received) / sent if sent else nan,
-        jitter_us=_jitter_us(delay_us),
-        gap_us=_gap_us(arrivals.arrival_us, begin_us, end_us),
-        rate_bps=received * flow.payload_bytes * 8e6 / (end_us - begin_us) if end_us > begin_us else nan,
-        **_delay_figures(delay_us),
-        **_voice_figures(flow, sent, delay_us),
-    )
-    return figures, delay_us
-
-
-def _active(arrivals: _Arrivals, flow: FlowSpec, window: Window) -> tuple[float, float]:
-    """The part of the window in which the receiver may expect the flow: a flow that begins inside it arrives one delay
-    after its begin."""
-    begin_us: float = window.start_us
-    if flow.start_us > window.start_us:
-        begin_us = flow.start_us + (float(arrivals.delay_us.min()) if len(arrivals.delay_us) else 0.0)
-    return begin_us, min(window.end_us, flow.stop_us)
-
-
-def _gap_us(arrival_us: Array, begin_us: float, end_us: float) -> float:
-    """The longest time without an arrival between ``begin_us`` and ``end_us``, both edges included."""
-    if end_us <= begin_us:
-        return nan
-    first, last = arrival_us.searchsorted((begin_us, end_us))
-    if first >= last:
-        return float(end_us - begin_us)
-    inside = arrival_us[first:last]
-    between = float((inside[1:] - inside[:-1]).max(initial=0.0))
-    return max(between, float(inside[0]) - begin_us, end_us - float(inside[-1]))
-
-
-_JITTER_WEIGHTS = (15 / 16) ** np.arange(1023, -1, -1)  # of the latest steps; what is older weighs below 1e-28
-
-
-def _jitter_us(delay_us: Array) -> float:
-    """Interarrival jitter (RFC 3550, 6.4.1) at the last arrival: J grows by (|D| - J) / 16 at each; in closed form
-    a sum of all |D| with weights that fall by 15/16 each step back."""
-    if len(delay_us) < 2:
-        return nan
-    recent = delay_us[-len(_JITTER_WEIGHTS) - 1 :]
-    steps = np.abs(recent[1:] - recent[:-1])
-    return float(steps @ _JITTER_WEIGHTS[-len(steps) :]) / 16
-
-
-def _delay_figures(delay_us: Array) -> dict[str, float]:
-    if not len(delay_us):
-        return {}
-    ordered = np.sort(delay_us)
-    least, p99 = float(ordered[0]), _percentile(ordered, 0.99)
-    return {
-        "delay_min_us": least,
-        "delay_mean_us": float(delay_us.sum()) / len(delay_us),
-        "delay_p50_us": _percentile(ordered, 0.5),
-        "delay_p99_us": p99,
-        "delay_max_us": float(ordered[-1]),
-        "pdv_p99_us": p99 - least,
-    }
-
-
-def _percentile(ordered: Array, share: float) -> float:
-    """A percentile of sorted values, interpolated as numpy does it; numpy's own takes ten times as long."""
-    place = (len(ordered) - 1) * share
-    below = int(place)
-    low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
-    return low + (high - low) * (place - below)
-
-
-def _voice_figures(flow: FlowSpec, sent: int, delay_us: Array) -> dict[str, float]:
-    """R and MOS behind a fixed playout buffer; the lowest where nothing arrived."""
-    if not flow.codec or not sent:
-        return {}
-    if not len(delay_us):
-        return {"r_factor": 0.0, "mos": mos(0.0)}
-    codec = CODECS[flow.codec]
-    least_us = float(delay_us.min())
-    in_time = int((delay_us <= least_us + JITTER_BUFFER_US).sum())
-    r = rating(mouth_to_ear_ms(least_us, JITTER_BUFFER_US, codec), 1 - in_time / sent, codec)
-    return {"r_factor": r, "mos": mos(r)}
+    def done(self, stray: int) -> Measurement:
+        """The measurement, with all batches taken."""
+        held = int(self.bounds[-1])
+        samples = Samples(
+            self.schedules,
+            self.due,
+            self.seq[:held],
+            self.delay_ns[:held],
+            self.bounds,
+            self.low,
+            self.high,
+            self.edges_ns,
+            self.blocks_sent,
+            self.blocks_received,
+        )
+        return Measurement(self.table, stray, samples)
 
 
-def _pooled(parts: Sequence[Figures], delays_us: Sequence[Array]) -> Figures:
-    def total(name: str) -> int:
-        return sum(getattr(part, name) for part in parts)
+_SEQ = 0xFFFFFFFF
+_COUNTS = (
+    "sent", "received", "leaked", "misdelivered", "mismarked", "lost", "duplicates", "reordered", "loss_bursts",
+)  # fmt: skip
 
-    def known(name: str) -> list[float]:
-        values = (getattr(part, name) for part in parts)
-        return [value for value in values if value == value]
 
-    def mean(name: str) -> float:
-        values = known(name)
-        return sum(values) / len(values) if values else nan
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else nan
 
-    sent, lost = total("sent"), total("lost")
-    return Figures(
-        sent=sent,
-        received=total("received"),
-        leaked=total("leaked"),
-        misdelivered=total("misdelivered"),
-        mismarked=total("mismarked"),
-        lost=lost,
-        duplicates=total("duplicates"),
-        reordered=total("reordered"),
-        loss=lost / sent if sent else nan,
-        jitter_us=max(known("jitter_us"), default=nan),
-        gap_us=max(known("gap_us"), default=nan),
-        rate_bps=sum(known("rate_bps")) if parts else nan,
-        r_factor=mean("r_factor"),
-        mos=mean("mos"),
-        **_delay_figures(np.concatenate(delays_us) if delays_us else np.zeros(0)),
-    )
+
+def _known(operation: np.ufunc, values: Array) -> float:
+    """``operation`` over the values that are numbers, NaN where none is."""
+    known = values[~np.isnan(values)]
+    return float(operation.reduce(known)) if len(known) else nan
+
+
+def _mean(values: Array) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else nan

@@ -1,7 +1,7 @@
 """``result.json``, the machine-readable result of a run: its contents, and writing it.
 
-    schema          3; grows when a reader must change (2: the unit of a check is the unit of its value; 3: the verdict
-                    "error")
+    schema          4; grows when a reader must change (2: the unit of a check is the unit of its value; 3: the verdict
+                    "error"; 4: figures of flows, exchanges and sites are in figures.parquet)
     scenario, run   the scenario's name, the run's id (its directory's name)
     verdict         "pass", "fail", "void" or "error"; exit_code: 0, 1, 3, or that of the error: 70 an internal one, 77
                     a missing privilege, 2 the machine's or the input's
@@ -9,15 +9,21 @@
     validity        grade: "valid", "suspect" or "void" (docs/validity.md); reasons: each with its grade, what, where
                     (link or component; "": everywhere), seconds (of the run; []: over all of it), value, limit, unit
     void            the reasons of grade void, for people
-    checks          name, metric, passed (null: left out), value, limit, detail; unit, that of value: "us", "bit/s",
-                    "share" (0 to 1), "count", "MOS" (1 to 4.5) or "R" (ITU-T G.107); conclusive: no slow machine
-                    can cause a failure
+    checks          of checks and assertions: name, metric, passed (null: left out), value, limit, detail; unit, that
+                    of value: "us", "bit/s", "share" (0 to 1), "count", "min", "MOS" (1 to 4.5) or "R" (ITU-T G.107);
+                    conclusive: no slow machine can cause a failure; severity: "must", or "should", whose failure is a
+                    warning
     keeping_up      every demand on the machine: name, worst value, the bounds suspect and void, unit, whether kept
-    phases          name, start_us, end_us as they took place, from the run's start
-    classes         class -> phase -> figures of its flows together (probes and controls left out)
-    traffic         entry of the traffic -> phase -> figures together
-    flows           each flow: what it was, its fate, phase -> figures
-    exchanges       the same for TCP requests and responses
+    phases          name, start_us, end_us as they took place, from the run's start; none has a part of the warm-up
+    classes         class -> phase -> figures of its flows and exchanges together (probes and controls left out)
+    services        the same for services
+    traffic         the same for entries of the traffic; of isolation, for its parts
+    minutes_lost    phase -> sites -> minutes in which the site was unavailable, the worst 20 of those that lost any
+                    (scenarios/results/datagrams/availability.py); sites_hit: how many did
+    files           the Parquet files beside this one, with their rows (docs/scenarios/results.md)
+    stray_datagrams records of no flow
+    link_sampling   of links.parquet: rows, samples, late_max_us (a sample after its time), cpu_us_per_sample; null
+                    without an engine
     overhead        delay that the machine adds, by calibration, microseconds (docs/decisions/0006);
                     short_lines_us: links whose delay is shorter than what had to be taken off it, and by how much
     capacity        what the machine can carry, measured before the run (lab/calibration/capacity.py), and asked_cores:
@@ -40,7 +46,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -48,16 +54,17 @@ from typing import Any
 
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.ownership import give
-from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
 from helsewan.lab.health.validity import Grade, Kept, Reason, Validity
 from helsewan.scenarios.results.checks import CheckResult, Evidence, RunVerdict
-from helsewan.scenarios.results.exchange_figures import ExchangeFigures
-from helsewan.scenarios.results.measure import Figures, Window
+from helsewan.scenarios.results.groups import Grouped, Level, Together
+from helsewan.scenarios.results.measure import Window
 from helsewan.scenarios.spec.spec import Scenario
 
-SCHEMA = 3
+SCHEMA = 4
 RESULT = "result.json"
+INTERRUPTED = "interrupted"  # why a run that the user ended has no verdict
 DIGITS = 4  # after the point; finer than any figure is true
+WORST_SITES = 20  # whose minutes lost are listed in a phase; figures.parquet has all
 
 Result = dict[str, Any]
 
@@ -69,6 +76,7 @@ class Judged:
     scenario: Scenario
     run_id: str
     evidence: Evidence
+    groups: Grouped
     windows: Sequence[Window]
     checks: Sequence[CheckResult]
     validity: Validity
@@ -78,22 +86,17 @@ class Judged:
 
 def build_result(judged: Judged) -> Result:
     """The contents of ``result.json``."""
-    evidence, phases = judged.evidence, [window.name for window in judged.windows]
-    regular = [flow for flow in evidence.traffic.flows if _is_regular(flow)]
     return {
         **_heading(judged.scenario, judged.run_id, judged.verdict),
         **_validity(judged.validity),
         "checks": [_plain(asdict(check)) for check in judged.checks],
         "keeping_up": [_kept(kept) for kept in judged.validity.kept],
         "phases": [asdict(window) for window in judged.windows],
-        "classes": _together(regular, lambda flow: flow.class_name, phases, evidence.flows.pool),
-        "traffic": {
-            **_together(evidence.traffic.flows, _group, phases, evidence.flows.pool),
-            **_together(evidence.traffic.exchanges, lambda spec: spec.entry, phases, evidence.exchanges.pool),
-        },
-        "flows": [_row(flow, evidence, evidence.flows.figures, phases) for flow in evidence.traffic.flows],
-        "exchanges": [_row(spec, evidence, evidence.exchanges.figures, phases) for spec in evidence.traffic.exchanges],
-        "stray_datagrams": evidence.flows.stray,
+        "classes": _together(judged.groups[Level.CLASS]),
+        "services": _together(judged.groups[Level.SERVICE]),
+        "traffic": _together(judged.groups[Level.ENTRY]),
+        "minutes_lost": {window.name: _minutes_lost(judged.groups, window.name) for window in judged.windows},
+        "stray_datagrams": judged.evidence.flows.stray,
         **judged.facts,
     }
 
@@ -162,45 +165,20 @@ def _heading(scenario: Scenario, run_id: str, verdict: RunVerdict) -> Result:
     }
 
 
-def _is_regular(flow: FlowSpec) -> bool:
-    return flow.expect is Expect.DELIVERED and flow.kind is not FlowKind.CONTROL
+def _together(groups: Mapping[str, Mapping[str, Together]]) -> Result:
+    """Group -> phase -> the figures of its flows, then those of its exchanges."""
+
+    def figures(one: Together) -> Result:
+        parts = [asdict(part) for part in (one.flows, one.exchanges) if part is not None]
+        return _plain({name: value for part in parts for name, value in part.items()})
+
+    return {name: {phase: figures(one) for phase, one in phases.items()} for name, phases in groups.items()}
 
 
-def _group(flow: FlowSpec) -> str:
-    """The entry a flow belongs to; probes and controls by the part of it they are."""
-    return flow.entry if _is_regular(flow) else flow.groups[1]
-
-
-def _together(
-    specs: Iterable[Any],
-    key: Callable[[Any], str],
-    phases: Sequence[str],
-    pool: Callable[[Iterable[int], str], Figures | ExchangeFigures],
-) -> Result:
-    ids: dict[str, list[int]] = {}
-    for spec in specs:
-        ids.setdefault(key(spec), []).append(spec.id)
-    return {name: {phase: _plain(asdict(pool(own, phase))) for phase in phases} for name, own in ids.items()}
-
-
-def _row(
-    spec: FlowSpec | ExchangeSpec,
-    evidence: Evidence,
-    figures: Mapping[tuple[int, str], Any],
-    phases: Sequence[str],
-) -> Result:
-    return {
-        "id": spec.id,
-        "name": spec.name,
-        "class": spec.class_name,
-        "service": spec.service,
-        "client": spec.client,
-        "server": spec.server,
-        "expect": spec.expect.value,
-        "fate": evidence.fates[spec.client, spec.server].value,
-        "groups": list(spec.groups),
-        "phases": {phase: _plain(asdict(figures[spec.id, phase])) for phase in phases},
-    }
+def _minutes_lost(groups: Grouped, phase: str) -> Result:
+    lost = {site: phases[phase].minutes_lost or 0.0 for site, phases in groups[Level.SITE].items()}
+    hit = sorted((site for site, minutes in lost.items() if minutes), key=lambda site: (-lost[site], site))
+    return {"sites_hit": len(hit), "sites": _plain({site: lost[site] for site in hit[:WORST_SITES]})}
 
 
 def _plain(figures: Mapping[str, Any]) -> Result:

@@ -65,6 +65,14 @@ def mouth_to_ear_ms(network_delay_us: float, jitter_buffer_us: float, codec: Cod
     return (codec.interval_us + codec.lookahead_us + network_delay_us + jitter_buffer_us) / 1000
 
 
+def burst_ratio(sent: int, lost: int, periods: int) -> float:
+    """BurstR (clause 3, 7-29): the mean length of the runs of lost packets over the 1 / (1 - loss) that independent
+    loss would have; 1 without loss, where everything is lost, and where runs are shorter than that."""
+    if not 0 < lost < sent:
+        return 1.0
+    return max(lost / periods * (1 - lost / sent), 1.0)
+
+
 def effective_equipment_impairment(codec: Codec, loss: float, burst_ratio: float = 1.0) -> float:
     """Ie-eff: the codec's impairment under a share ``loss`` of packets lost (7-29)."""
     percent = 100 * loss

@@ -17,6 +17,7 @@ from helsewan.common.ownership import create_log
 from helsewan.common.run_clock import RunClock
 from helsewan.common.terminal.progress import Progress
 from helsewan.emulation.links.counters import Lateness
+from helsewan.emulation.links.pipe_model import Direction
 from helsewan.emulation.routers.forwarding import Forwarding
 from helsewan.emulation.routers.switches import RouterKind
 from helsewan.emulation.sandbox import sandbox
@@ -32,11 +33,18 @@ from helsewan.lab.health.validity import Grade, assess, of_plan
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.processes.history import History
 from helsewan.lab.proofs.rule_sources import from_file
+from helsewan.lab.testbed.observation import pipe_ends
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.lab.testbed.testbed_metrics import TestbedMetrics
+from helsewan.scenarios.events.actions import Actions
+from helsewan.scenarios.events.conditions import Conditions
+from helsewan.scenarios.events.effects import UndoStack
+from helsewan.scenarios.events.live_assertions import AssertionBroken, LiveAssertions
 from helsewan.scenarios.run.engine import Engine
 from helsewan.scenarios.run.job import Job
+from helsewan.scenarios.run.link_sampler import LinkSampler
 from helsewan.scenarios.run.rule_reader import RuleReader
+from helsewan.scenarios.run.scene import scene_of
 from helsewan.scenarios.run.timeline import Timeline
 from helsewan.scenarios.spec.checks.schema import VerifySpec
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
@@ -50,6 +58,7 @@ if TYPE_CHECKING:
 LEAD_NS = 500_000_000  # from starting the senders to the first datagram
 TAIL_S = 0.5  # after sending ends, for datagrams in flight; longer than any one-way delay
 TICK_S = 0.25
+_CHECK_TAKES_S = 0.005  # no look at the processes so shortly before an event
 
 
 class SandboxBroken(RuntimeError):
@@ -63,8 +72,9 @@ class CapacityExceeded(RuntimeError):
 @dataclass(frozen=True)
 class Collected:
     """The records of a run, to be judged. ``epoch_ns`` is the traffic's time 0 (CLOCK_REALTIME). ``event_times`` has
-    the time of each event; ``dumps`` the files with the switches' rules, ``live`` the reports on probe packets.
-    ``links``, ``capacity``, ``required_cores`` and ``scheduling`` are for the link engine: None without it."""
+    the time of each event; ``dumps`` the files with the switches' rules, ``live`` the reports on probe packets;
+    ``aborted`` is the assertion that ended the run before its time. ``links``, ``link_sampling``, ``capacity``,
+    ``required_cores`` and ``scheduling`` are for the link engine: None without it."""
 
     epoch_ns: int
     event_times: dict[str, EventTime]
@@ -87,6 +97,8 @@ class Collected:
     forwarding: Forwarding
     dumps: Mapping[str, Path]
     live: Mapping[str, LiveReport]
+    link_sampling: Mapping[str, float] | None
+    aborted: AssertionBroken | None
 
 
 class Run:
@@ -101,17 +113,16 @@ class Run:
         self._flows = job.traffic.flows
         self._verify = job.scenario.spec.verify or VerifySpec.model_construct()
         self._reader = RuleReader(job.directory)
-        self._closing = ExitStack()  # of the engines
+        self._closing = ExitStack()  # what was begun last is ended first
+        self._checked_at = 0.0
 
     def execute(self) -> Collected:
         """Do the whole run. Raises SandboxBroken, CapacityExceeded, or the error of a part that did not come up."""
-        try:
+        with self._closing:
+            self._closing.callback(self._testbed.close)
+            self._closing.callback(self._reader.close)
             with cores_awake() as awake:
                 return self._execute(awake)
-        finally:
-            self._closing.close()
-            self._reader.close()
-            self._testbed.close()
 
     def _execute(self, awake: bool) -> Collected:
         began = time.monotonic()
@@ -127,10 +138,22 @@ class Run:
         seed = self._job.scenario.spec.network.seed
         flows = FlowEngine(self._flows, self._testbed.socket_in, cookie=seed & 0xFFFFFFFF)
         exchanges = ExchangeEngine(self._job.traffic.exchanges, self._testbed.socket_in)
-        replays = self._replay_engine()
-        engines: tuple[Engine, ...] = (flows, exchanges, *([replays] if replays else []))
+        sampler, replays = self._link_sampler(), self._replay_engine()
+        engines: tuple[Engine, ...] = (
+            *([sampler] if sampler else []),
+            flows,
+            exchanges,
+            *([replays] if replays else []),
+        )
         for engine in engines:
             self._closing.callback(engine.close)
+        spec, timeline = self._job.scenario.spec, self._job.timeline
+        actions = Actions(self._testbed, spec, timeline, self._job.directory, self._record)
+        self._closing.callback(actions.close)
+        undo = UndoStack(self._record)
+        self._closing.callback(undo.end_all)
+        conditions = Conditions(spec, self._flows, flows, actions.monitor_repair)
+        self._closing.callback(conditions.close)
         if self._testbed.has_engine:
             self._testbed.engine.restart_lateness()
         self._clock = RunClock()
@@ -146,11 +169,19 @@ class Run:
         def until(time_ns: int) -> None:
             self._until(time_ns, epoch_ns, flows)
 
-        timeline = Timeline(
-            self._job, self._testbed, self._reader, self._clock, until, self._record, self._progress.say
+        say = self._progress.say
+        aborted = None
+        self._timeline = Timeline(
+            self._job, actions, undo, conditions, self._reader, self._clock, until, self._record, say
         )
-        event_times = timeline.follow(epoch_ns)
-        until(epoch_ns + self._job.scenario.spec.duration * 1000 + int(TAIL_S * 1e9))
+        self._assertions = LiveAssertions(spec, scene_of(self._job), flows, lambda: exchanges.results, epoch_ns)
+        try:
+            self._timeline.follow(epoch_ns)
+            until(epoch_ns + self._job.scenario.spec.duration * 1000 + int(TAIL_S * 1e9))
+        except AssertionBroken as broken:
+            aborted = broken
+            self._record("aborted", assertion=broken.name, reason=broken.detail)
+            say(str(broken))
         unset_realtime()
         for engine in reversed(engines):
             engine.stop()
@@ -159,12 +190,12 @@ class Run:
         self._check_parts()  # a part that died in the last event_times spoils the records
         self._record("traffic-ended", records=len(flows.records))
         self._reader.finish()
-        dumps = {name: self._reader.done[name] for name in self._verify.rules}
+        dumps = {name: file for name, file in self._reader.done.items() if name in self._verify.rules}
         flows.close()  # sessions use some of its ports
         live |= self._probe("after")
         return Collected(
             epoch_ns=epoch_ns,
-            event_times=event_times,
+            event_times=self._timeline.times,
             records=flows.records,
             due=flows.due,
             exchanges=exchanges.results,
@@ -184,6 +215,8 @@ class Run:
             forwarding=self._testbed.forwarding,
             dumps=dumps,
             live=live,
+            link_sampling=sampler.figures() if sampler else None,
+            aborted=aborted,
         )
 
     def _replay_engine(self) -> ReplayEngine | None:
@@ -194,6 +227,19 @@ class Run:
 
         testbed, plans = self._testbed, self._job.traffic.replays
         return ReplayEngine(plans, testbed.network, testbed.namespaces(), self._job.directory)
+
+    def _link_sampler(self) -> LinkSampler | None:
+        """The sampler of the links' counters; None for the kernel dataplane."""
+        if not self._testbed.has_engine:
+            return None
+        links = self._testbed.engine_backend.links
+        ends = pipe_ends(self._testbed.network, links)
+        pipes = {
+            link.pipe(direction): (name, direction.value, *ends[link.pipe(direction)])
+            for name, link in links.items()
+            for direction in Direction
+        }
+        return LinkSampler(self._job.directory, self._testbed.engine, pipes)
 
     def _probe(self, when: str) -> dict[str, LiveReport]:
         """Send the scenario's probe packets, if it has any, on the idle network; the report under ``when``."""
@@ -243,9 +289,13 @@ class Run:
         """Wait until ``time_ns`` (on the run's clock), checking the sandbox's processes meanwhile."""
         whole_s = self._job.scenario.spec.duration / 1e6
         while (left_s := (time_ns - self._clock.now_ns()) / 1e9) > 0:
-            self._check_parts()
-            at_s = (self._clock.now_ns() - epoch_ns) / 1e9
-            self._progress.show(f"{max(at_s, 0):5.1f} of {whole_s:.0f} s, {len(flows.records):,} datagrams arrived")
+            if left_s > _CHECK_TAKES_S and time.monotonic() - self._checked_at >= TICK_S:
+                self._checked_at = time.monotonic()
+                self._check_parts()
+                self._assertions.check((self._clock.now_ns() - epoch_ns) // 1000, self._timeline.times)
+                at_s = (self._clock.now_ns() - epoch_ns) / 1e9
+                self._progress.show(f"{max(at_s, 0):5.1f} of {whole_s:.0f} s, {len(flows.records):,} datagrams arrived")
+                continue
             time.sleep(min(left_s, TICK_S))
 
     def _check_parts(self) -> None:

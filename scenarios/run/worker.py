@@ -16,19 +16,39 @@ from helsewan.lab.health.stalls import with_failed_checks
 from helsewan.lab.health.validity import ValidityFinding, assess, of_links, of_machine, of_plan, of_second, of_traffic
 from helsewan.lab.processes import machine
 from helsewan.lab.processes.history import History
+from helsewan.lab.processes.history import read as read_history
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
 from helsewan.lab.replay.replay_records import read_records
+from helsewan.scenarios.results.assertions import after_abort, judge_assertions
 from helsewan.scenarios.results.checks import Evidence, judge, near_stalls, verdict
+from helsewan.scenarios.results.event_times import event_delays
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
+from helsewan.scenarios.results.files.exchanges_file import EXCHANGES, write_exchanges
+from helsewan.scenarios.results.files.figures_file import FIGURES, write_figures
+from helsewan.scenarios.results.files.links_file import LINKS
+from helsewan.scenarios.results.files.samples_file import SAMPLES, write_samples
+from helsewan.scenarios.results.files.series_file import SERIES, write_series
+from helsewan.scenarios.results.groups import Grouped, grouped
 from helsewan.scenarios.results.measure import measure
+from helsewan.scenarios.results.outages import ArrivedDatagrams
 from helsewan.scenarios.results.replay_figures import measure_replays
 from helsewan.scenarios.results.replay_report import of_replay, replay_row
-from helsewan.scenarios.results.report import Judged, Result, build_result, error_result, void_result, write_result
+from helsewan.scenarios.results.report import (
+    INTERRUPTED,
+    Judged,
+    Result,
+    build_result,
+    error_result,
+    void_result,
+    write_result,
+)
 from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.phases import windows
 from helsewan.scenarios.run.run import Collected, Run
-from helsewan.scenarios.spec.timeline.targets import Connectivity, failed_together
+from helsewan.scenarios.run.scene import scene_of
+
+HISTORY = "history.jsonl"
 
 if TYPE_CHECKING:
     from helsewan.scenarios.run.proof import Proofs
@@ -42,7 +62,7 @@ def main(descriptor: int) -> int:
     job = cast(Job, read_job(descriptor))
     screen = Screen()
     try:
-        with History(job.directory / "history.jsonl") as history:
+        with History(job.directory / HISTORY) as history:
             result = _result(job, history, screen)
             history.append("verdict", verdict=result["verdict"], validity=result["validity"])
         write_result(job.directory, result)
@@ -67,7 +87,7 @@ def _result(job: Job, history: History, screen: Screen) -> Result:
         if job.debug:
             traceback.print_exc()
         if isinstance(error, KeyboardInterrupt):
-            return void_result(job.directory, job.scenario, "interrupted")
+            return void_result(job.directory, job.scenario, INTERRUPTED)
         code = exit_code_of(error)
         reason = sandbox.explained(error)
         if code is ExitCode.VOID:
@@ -78,25 +98,35 @@ def _result(job: Job, history: History, screen: Screen) -> Result:
 def judged(job: Job, collected: Collected) -> Result:
     """Judge a run's records; returns the contents of ``result.json``."""
     spec, traffic = job.scenario.spec, job.traffic
-    phases = windows(spec, collected.event_times)
-    connectivity = Connectivity(job.plan.network, failed_together(spec, job.targets))
-    pairs = {(flow.client, flow.server) for flow in traffic.flows}
-    pairs |= {(exchange.client, exchange.server) for exchange in traffic.exchanges}
-    pairs |= {(flow.client, flow.server) for replay in traffic.replays for flow in replay.flows}
+    ended_us = collected.aborted.at_us if collected.aborted else None
+    phases = windows(spec, collected.event_times, ended_us)
+    scene = scene_of(job)
+    arrived = ArrivedDatagrams(collected.records, traffic.flows, traffic.endpoints, collected.due, collected.epoch_ns)
     evidence = Evidence(
         traffic=traffic,
-        fates={pair: connectivity.fate(*pair) for pair in pairs},
+        fates=scene.fates,
         flows=measure(collected.records, traffic.flows, traffic.endpoints, phases, collected.due),
         exchanges=measure_exchanges(collected.exchanges, traffic.exchanges, phases),
+        arrived=arrived,
+        done=collected.exchanges,
+        phases=phases,
+        event_times=collected.event_times,
+        event_delays_us=event_delays(read_history(job.directory / HISTORY), collected.event_times),
+        regions=scene.regions,
         replays=measure_replays(
             ((replayed.plan, read_records(replayed.records)) for replayed in collected.replayed),
             collected.epoch_ns,
             phases,
         ),
     )
+    groups = grouped(traffic, evidence.flows, evidence.exchanges, [phase.name for phase in phases])
     proved = _proofs(job, collected)
     found = tuple(findings(collected))
-    judgements, near = near_stalls(spec, judge(spec, evidence), phases, found)
+    outcomes = (*judge(spec, evidence), *judge_assertions(spec, evidence))
+    if collected.aborted is not None:
+        whole = {window.name for window in windows(spec, collected.event_times) if window in phases}
+        outcomes = after_abort(spec, outcomes, collected.aborted.name, str(collected.aborted), whole)
+    judgements, near = near_stalls(spec, outcomes, phases, found)
     checks = (*judgements, *(proved.checks() if proved else ()))
     validity = with_failed_checks(assess(found), near)
     facts = {
@@ -111,12 +141,30 @@ def judged(job: Job, collected: Collected) -> Result:
         "pressure": asdict(collected.pressure),
         "cores_awake": collected.cores_awake,
         "scheduling": collected.scheduling,
+        "link_sampling": collected.link_sampling,
+        "files": _write_files(job, collected, evidence, groups),
         **collected.forwarding.as_json(),
         "replays": [replay_row(replayed, evidence.replays, phases) for replayed in collected.replayed],
         "isolation": proved and proved.as_json(),
     }
     outcome = verdict(checks, validity.grade)
-    return build_result(Judged(job.scenario, job.directory.name, evidence, phases, checks, validity, outcome, facts))
+    return build_result(
+        Judged(job.scenario, job.directory.name, evidence, groups, phases, checks, validity, outcome, facts)
+    )
+
+
+def _write_files(job: Job, collected: Collected, evidence: Evidence, groups: Grouped) -> dict[str, int]:
+    """Write the run's Parquet files; returns the names of all, each with its number of rows. Raises OSError."""
+    flows, directory = evidence.traffic.flows, job.directory
+    duration_us = job.scenario.spec.duration
+    due, epoch_ns = collected.due, collected.epoch_ns
+    rows = {
+        SAMPLES: write_samples(directory, collected.records, flows, evidence.traffic.endpoints, due, epoch_ns),
+        SERIES: write_series(directory, evidence.traffic, evidence.flows.samples, duration_us),
+        FIGURES: write_figures(directory, evidence.traffic, evidence.fates, evidence.flows, evidence.exchanges, groups),
+        EXCHANGES: write_exchanges(directory, collected.exchanges),
+    }
+    return rows if collected.link_sampling is None else {**rows, LINKS: int(collected.link_sampling["rows"])}
 
 
 def _proofs(job: Job, collected: Collected) -> Proofs | None:
@@ -125,7 +173,7 @@ def _proofs(job: Job, collected: Collected) -> Proofs | None:
         return None
     from helsewan.scenarios.run.proof import proofs  # loads the verifier, which most runs do not need
 
-    return proofs(job.plan, collected.dumps, collected.live)
+    return proofs(job.plan, job.scenario.spec.verify.rules, collected.dumps, collected.live)
 
 
 def _capacity(collected: Collected) -> dict[str, object] | None:

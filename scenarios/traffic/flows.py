@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
+from helsewan.common.counts import counted
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
@@ -18,7 +19,7 @@ from helsewan.scenarios.spec.codecs import CODECS
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.traffic.replay import ReplaySpec
 from helsewan.scenarios.spec.traffic.schema import IsolationSpec, MessageSpec, TransactionSpec, VideoSpec, VoiceSpec
-from helsewan.scenarios.traffic.idle_checks import idle_checks
+from helsewan.scenarios.traffic.idle_checks import empty_selections, idle_checks
 from helsewan.scenarios.traffic.isolation import plan_isolation
 from helsewan.scenarios.traffic.pairs import PairFinder, PortBook
 from helsewan.scenarios.traffic.replay_mapping import HostBook
@@ -53,11 +54,15 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
     problems += idle_checks(spec, plan, document)
     if problems:
         raise InputError(*problems)
-    return TrafficPlan(
+    planned = TrafficPlan(
         tuple(replace(flow, id=id_) for id_, flow in enumerate(flows)),
         tuple(replace(exchange, id=id_) for id_, exchange in enumerate(exchanges)),
         tuple(replays),
     )
+    problems += empty_selections(spec, plan, planned, document)
+    if problems:
+        raise InputError(*problems)
+    return planned
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ class _Planner:
         pairs = self.finder.sample(traffic.service, traffic.count, clients, servers, traffic.relation, rng)
         if not pairs:
             reason = f"selects no two sites between which policy {self.plan.policy!r} allows {traffic.service!r}"
-            hint = f"{len(clients)} clients, {len(servers)} servers selected"
+            hint = f"{counted(len(clients), 'client')}, {counted(len(servers), 'server')} selected"
             raise self._problem(entry, traffic.keys[0], None, reason, hint)
         return pairs
 

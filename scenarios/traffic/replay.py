@@ -57,7 +57,8 @@ class ReplayPlanner:
     def replay(self, entry: str, spec: ReplaySpec) -> ReplayPlan:
         """The plan of entry ``entry``. Raises InputError for files that are refused, and for a map that does not
         fit."""
-        files = tuple((Path(self.document.name).parent / name).absolute() for name in spec.file)
+        beside = Path(self.document.position(("traffic", entry, "file")).file).parent
+        files = tuple((beside / name).absolute() for name in spec.file)
         sites = {} if isinstance(spec.map, AutoMap) else self._selected(entry, spec.map)
         maker = FlowMaker(self.plan, entry)
         try:

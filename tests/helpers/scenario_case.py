@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cache
 from ipaddress import IPv4Address
 from typing import Any
@@ -14,6 +15,8 @@ from helsewan.lab.flows.records import RECORD, Array
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.source import library_path, load_policy
 from helsewan.policies.plan import Plan
+from helsewan.scenarios.results.measure import Figures, Measurement, Window, measure
+from helsewan.scenarios.results.outages import ArrivedDatagrams
 from helsewan.scenarios.spec.spec import Scenario, load_scenario
 from helsewan.scenarios.traffic.flows import plan_traffic
 from helsewan.topology.national.generator import national_network
@@ -79,3 +82,23 @@ def flow_between(client: str, server: str, **changes: Any) -> FlowSpec:
     """``FLOW`` between other sites."""
     source, destination = replace(FLOW.source, site=client), replace(FLOW.destination, site=server)
     return replace(FLOW, client=client, server=server, source=source, destination=destination, **changes)
+
+
+def arrived_of(flows: Sequence[FlowSpec], records: Sequence[Array]) -> ArrivedDatagrams:
+    """What arrived of ``flows``, whose receiver is socket 0, by records such as `arrival` makes."""
+    all_records = np.concatenate([np.zeros(0, RECORD), *records])
+    due = [flow.due_before(flow.stop_us) for flow in flows]
+    ends = list(dict.fromkeys(flow.destination for flow in flows))
+    return ArrivedDatagrams(all_records, flows, ends, np.array(due, dtype=np.int64), EPOCH_NS)
+
+
+def measured_as(figures: Mapping[tuple[int, str], Figures]) -> Measurement:
+    """A measurement of no datagram that has these figures, by flow and phase."""
+    flows = [replace(FLOW, id=id_) for id_ in sorted({id_ for id_, _ in figures})]
+    windows = [Window(name, 0, 1_000_000) for name in dict.fromkeys(phase for _, phase in figures)]
+    due = np.array([flow.due_before(flow.stop_us) for flow in flows])
+    measured = measure(np.zeros(0, RECORD), flows, [FLOW.destination], windows, due)
+    for (id_, phase), own in figures.items():
+        for name, value in asdict(own).items():
+            measured.figures.columns[name][measured.figures.phases[phase], id_] = value
+    return measured

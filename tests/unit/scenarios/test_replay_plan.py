@@ -30,7 +30,7 @@ traffic:
     file: monday.pcap
 %s
 checks:
-  lost: {metric: replay_lost, traffic: monday, limit: "== 0"}
+  lost: {metric: replay_lost, traffic: monday, limit: "== 0", optional: true}
 """
 HOSPITALS = "    map: {10.1.0.0/16: {kind: [hospital], region: nord}, 10.2.0.0/16: {kind: [hospital], region: sor}}"
 CALL = conversation("10.1.0.1", "10.2.0.1", 16384, 10)

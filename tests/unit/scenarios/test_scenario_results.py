@@ -13,18 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from scenario_case import default_case
+from scenario_case import arrived_of, case_of, default_case
 
-from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec
-from helsewan.lab.flows.records import RECORD
+from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec, TrafficPlan
+from helsewan.lab.flows.records import RECORD, Array
 from helsewan.lab.flows.sender_health import SenderHealth
 from helsewan.lab.health.validity import assess, of_traffic
 from helsewan.lab.processes.history import History, read
 from helsewan.scenarios.results.checks import Evidence, RunVerdict, judge
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
+from helsewan.scenarios.results.groups import grouped
 from helsewan.scenarios.results.measure import Window, measure
 from helsewan.scenarios.results.report import RESULT, Judged, Result, build_result, void_result, write_result
 from helsewan.scenarios.results.verdict import print_verdict
+from helsewan.scenarios.spec.spec import Scenario
 from helsewan.scenarios.spec.timeline.targets import Fate
 from helsewan.scenarios.traffic.transactions import Exchange
 
@@ -32,21 +34,25 @@ SCENARIO, _, TRAFFIC = default_case()
 WINDOWS = [Window(name, 0, 10_000_000) for name in ("run", *SCENARIO.spec.phases)]
 
 
+def result_of(scenario: Scenario, traffic: TrafficPlan, records: Array, windows: list[Window]) -> Result:
+    """The result of a run with these records in which no request ended."""
+    due = np.array([flow.due_before(flow.stop_us) for flow in traffic.flows])
+    flows = measure(records, traffic.flows, traffic.endpoints, windows, due)
+    exchanges = measure_exchanges([], traffic.exchanges, windows)
+    specs: list[FlowSpec | ExchangeSpec] = [*traffic.flows, *traffic.exchanges]
+    pairs = {(spec.client, spec.server) for spec in specs}
+    evidence = Evidence(traffic, dict.fromkeys(pairs, Fate.SURVIVING), flows, exchanges, arrived_of(traffic.flows, []))
+    groups = grouped(traffic, flows, exchanges, [window.name for window in windows])
+    validity = assess(of_traffic(SenderHealth(20, 40_000, 900, 0, 0, 0, 0, 0, 0, 0)))
+    checks = judge(scenario.spec, evidence)
+    facts = {"host": {"cores": 2}}
+    return build_result(Judged(scenario, "run-1", evidence, groups, windows, checks, validity, RunVerdict.FAIL, facts))
+
+
 @pytest.fixture(scope="module")
 def result() -> Result:
     """The result of a run in which nothing arrived."""
-    due = np.array([flow.due_before(flow.stop_us) for flow in TRAFFIC.flows])
-    flows = measure(np.zeros(0, RECORD), TRAFFIC.flows, TRAFFIC.endpoints, WINDOWS, due)
-    specs: list[FlowSpec | ExchangeSpec] = [*TRAFFIC.flows, *TRAFFIC.exchanges]
-    pairs = {(spec.client, spec.server) for spec in specs}
-    evidence = Evidence(
-        TRAFFIC, dict.fromkeys(pairs, Fate.SURVIVING), flows, measure_exchanges([], TRAFFIC.exchanges, WINDOWS)
-    )
-    validity = assess(of_traffic(SenderHealth(20, 40_000, 900, 0, 0, 0, 0, 0, 0, 0)))
-    checks = judge(SCENARIO.spec, evidence)
-    return build_result(
-        Judged(SCENARIO, "run-1", evidence, WINDOWS, checks, validity, RunVerdict.FAIL, {"host": {"cores": 2}})
-    )
+    return result_of(SCENARIO, TRAFFIC, np.zeros(0, RECORD), WINDOWS)
 
 
 # --- history -------------------------------------------------------------------------------------
@@ -111,9 +117,37 @@ def test_a_result_is_strict_json_and_complete(result: Result, tmp_path: Path) ->
     read_back = json.loads(path.read_text(encoding="utf-8"))
     assert read_back == result
     assert path == tmp_path / RESULT and [entry.name for entry in tmp_path.iterdir()] == [RESULT]
-    assert {"schema", "verdict", "validity", "checks", "keeping_up", "classes", "flows", "seed", "host"} <= set(result)
+    assert {"schema", "verdict", "validity", "checks", "keeping_up", "classes", "services", "seed", "host"} <= set(
+        result
+    )
     assert [check["name"] for check in result["checks"]] == list(SCENARIO.spec.checks)
-    assert len(result["flows"]) == len(TRAFFIC.flows)
+    assert list(result["traffic"]) == [*dict.fromkeys(groups_of_traffic())]
+
+
+def groups_of_traffic() -> list[str]:
+    """Entries of the traffic, flows first; of isolation its parts."""
+    flows = [flow.groups[flow.groups[0] == "isolation"] for flow in TRAFFIC.flows]
+    return [*flows, *(exchange.entry for exchange in TRAFFIC.exchanges)]
+
+
+@pytest.mark.parametrize("name", ["region-failover", "busy-hour"])
+def test_a_result_stays_small(name: str, tmp_path: Path) -> None:
+    """With figures that have all their digits; a run's proofs and facts come on top."""
+    scenario, _, traffic = case_of(name)
+    rng = np.random.default_rng(1)
+    ends = {end: number for number, end in enumerate(traffic.endpoints)}
+    records = []
+    for flow in traffic.flows:
+        seq = np.flatnonzero(rng.random(flow.due_before(flow.stop_us)) > 0.3)
+        own = np.zeros(len(seq), RECORD)
+        own["flow"], own["seq"], own["receiver"], own["bytes"] = flow.id, seq, ends[flow.destination], 100
+        own["tx_ns"] = flow.due_times(seq) * 1000
+        own["rx_ns"] = own["tx_ns"] + rng.integers(1_000_000, 90_000_000, len(seq))
+        records.append(own)
+    windows = [Window("run", 0, scenario.spec.duration)]
+    windows += [Window(phase, at * 777_777, scenario.spec.duration) for at, phase in enumerate(scenario.spec.phases)]
+    path = write_result(tmp_path, result_of(scenario, traffic, np.concatenate(records), windows))
+    assert path.stat().st_size < 150_000
 
 
 def test_no_figure_is_null_not_a_number_json_does_not_know(result: Result) -> None:

@@ -1,0 +1,1 @@
+"""Records of a run that never took place, and what computing its figures takes."""
