@@ -123,6 +123,11 @@ class Told:
     ends_us: int
     duration_us: int
 
+    @property
+    def stop_us(self) -> int:
+        """When the replay ends: with its last packet, or with the run."""
+        return min(self.ends_us, self.duration_us)
+
     def lines(self) -> list[str]:
         """For people, a line each."""
 

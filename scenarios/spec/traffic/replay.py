@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from helsewan.common.units import UnitError
 from helsewan.lab.flows.replay_plan import ReplayMode
-from helsewan.policies.language.schema import Duration, Rate, Selector
+from helsewan.policies.language.schema import Duration, Rate, Selector, Some
 from helsewan.scenarios.spec.values import Strict
+from helsewan.topology.model import Kind, Region
 
 MOST_LOOPS = 100_000
 
@@ -37,23 +38,43 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _values_listed(value: object) -> object:
-    return {key: _listed(each) for key, each in value.items()} if isinstance(value, dict) else value
+def _one_or_several(schema: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]})
+
+
+def _values(kind: type[Enum]) -> dict[str, Any]:
+    return {"type": "string", "enum": [member.value for member in kind]}
+
+
+_TEXT = {"type": "string", "minLength": 1}
+Texts = Annotated[Some[str], BeforeValidator(_listed), _one_or_several(_TEXT)]
+
+
+Files = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(_listed),
+    Field(min_length=1, max_length=100),
+    _one_or_several(_TEXT),
+]
+
+
+class CaptureSites(Selector):
+    """Sites, as policies select them; one value of a key may stand without a list."""
+
+    kind: Annotated[Some[Kind], BeforeValidator(_listed), _one_or_several(_values(Kind))] = ()
+    region: Annotated[Some[Region], BeforeValidator(_listed), _one_or_several(_values(Region))] = ()
+    tier: Texts = ()
+    tags: Texts = ()
+    site: Texts = ()
 
 
 def _form_of_map(value: object) -> str:
     return "prefixes" if isinstance(value, dict) else "name"
 
 
-Sites = Annotated[Selector, BeforeValidator(_values_listed)]  # one value of a key may stand without a list
 Map = Annotated[
-    Annotated[dict[CapturePrefix, Sites], Tag("prefixes")] | Annotated[AutoMap, Tag("name")],
+    Annotated[dict[CapturePrefix, CaptureSites], Tag("prefixes")] | Annotated[AutoMap, Tag("name")],
     Discriminator(_form_of_map),
-]
-
-
-Files = Annotated[
-    tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed), Field(min_length=1, max_length=100)
 ]
 
 

@@ -6,14 +6,19 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+import yaml
 from capture_files import MS, Recorded, conversation, ethernet, ip4, ip6, pcap, pcapng, tcp, udp, write
+from jsonschema import Draft202012Validator
 from scenario_case import case_of
 
 from helsewan.common.errors import InputError
 from helsewan.lab.captures.replay_frames import ReplayPacket, Schedule, replay_packets
+from helsewan.lab.flows.flowspec import TrafficPlan
 from helsewan.lab.flows.replay_plan import Extent, Pace, ReplayPlan
+from helsewan.scenarios.authoring.json_schema import scenario_json_schema
 from helsewan.scenarios.spec.spec import load_scenario
 from helsewan.scenarios.traffic.flows import plan_traffic
+from helsewan.scenarios.traffic.offered_load import OfferedLoad, offered_load
 from helsewan.topology.model import Kind
 
 _, PLAN, _ = case_of("isolation")  # the national policy on 90 sites
@@ -246,3 +251,31 @@ def test_several_files_are_one_replay(tmp_path: Path) -> None:
     scenario = load_scenario(str(tmp_path / "s.yaml"))
     (replay,) = plan_traffic(scenario.spec, PLAN, scenario.document).replays
     assert due_ms(list(replay_packets(replay))) == [5.0 * number for number in range(20)]
+
+
+def test_a_replay_asks_its_share_of_the_machine(tmp_path: Path) -> None:
+    """Five packets each way in a second at least, over two access lines and the links between."""
+    replay = planned(tmp_path, pcap(CALL))
+    asked = offered_load(TrafficPlan((), (), (replay,)), PLAN)
+    routers = asked.visits_per_s / 10
+    assert routers == int(routers) >= 1
+    assert asked.crossings_per_s == 10 * (routers + 1)
+    assert offered_load(TrafficPlan((), (), (planned(tmp_path, pcap(CALL), HOSPITALS + "\n    loops: 7"),)), PLAN) == (
+        OfferedLoad(7 * asked.crossings_per_s, 7 * asked.visits_per_s)
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [HOSPITALS, "    map: auto", "    map: same\n    speed: 2\n    loops: 3", "    rate: 5 Mbit/s"]
+)
+def test_editors_know_what_is_accepted(options: str) -> None:
+    Draft202012Validator(scenario_json_schema()).validate(yaml.safe_load(SCENARIO % options))
+
+
+def test_a_check_of_leaks_without_a_denied_packet_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "monday.pcap", pcap(CALL))
+    text = (SCENARIO % HOSPITALS).replace("replay_lost", "replay_leaked").replace(", optional: true", "")
+    (tmp_path / "s.yaml").write_text(text)
+    scenario = load_scenario(str(tmp_path / "s.yaml"))
+    with pytest.raises(InputError, match="'replay_leaked' selects no flow of the scenario: it could never be judged"):
+        plan_traffic(scenario.spec, PLAN, scenario.document)
