@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from helsewan.lab.replay.replay_counts import Outcome
     from helsewan.lab.replay.replay_engine import Replayed
 
-MOST_FLOWS = 100  # in the file, those with most packets; all are in the records
+MOST_FLOWS = 20  # in the file, those with most packets: it is to stay small; all are in the records
 _DIGITS = 4
 
 

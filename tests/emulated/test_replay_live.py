@@ -1,5 +1,5 @@
-"""Captures replayed on a network of three routers: all of what a run's capture had, conversations over sockets, and what
-the policy denies, which does not come out."""
+"""Captures replayed on a network of three routers: all of what a run's capture had; conversations over sockets; and
+what the policy denies, which does not come out."""
 
 from __future__ import annotations
 
