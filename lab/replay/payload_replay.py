@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from helsewan.common.run_clock import RunClock
-from helsewan.emulation.sandbox.namespaces import entered
 from helsewan.lab.captures.conversations import Act, Ends, Event, replay_events
 from helsewan.lab.captures.ip_packet import UDP
+from helsewan.lab.flows.flow_engine import SocketIn
 from helsewan.lab.flows.replay_plan import Host, ReplayPlan
 from helsewan.lab.replay.replay_counts import ReplayCounts
 from helsewan.lab.replay.replay_records import RecordFile
@@ -25,15 +26,16 @@ _CONNECT_S = 10.0
 _BACKLOG = 1024
 _DATAGRAM_BYTES = 65_535
 _SO_RCVBUFFORCE, _BUFFER_BYTES = 33, 4 << 20
+_SO_MEMINFO, _MEMINFO_DROPS = 55, 8  # asm-generic/socket.h, linux/sock_diag.h
 
 
 class PayloadReplay:
-    """The replay of ``plan`` from sockets in the sites' namespaces, ``namespaces`` by descriptor; ``records`` gets
-    every connection opened, and everything said."""
+    """The replay of ``plan`` from sockets at the sites, made by ``socket_in``; ``records`` gets every connection
+    opened, and everything said."""
 
-    def __init__(self, plan: ReplayPlan, namespaces: Mapping[str, int], records: RecordFile) -> None:
+    def __init__(self, plan: ReplayPlan, socket_in: SocketIn, records: RecordFile) -> None:
         self.counts = ReplayCounts()
-        self._plan, self._namespaces, self._records = plan, namespaces, records
+        self._plan, self._socket_in, self._records = plan, socket_in, records
         self._events = replay_events(plan)
         self._first = next(self._events, None)
         self._streams: dict[tuple[int, Ends], StreamReplay] = {}
@@ -190,8 +192,7 @@ class PayloadReplay:
 
     def _socket(self, host: Host, kind: int) -> socket.socket:
         family = socket.AF_INET if host.address.version == 4 else socket.AF_INET6
-        with entered(self._namespaces[host.site]):
-            opened = socket.socket(family, kind)
+        opened = self._socket_in(host.site, family, kind)
         opened.setblocking(False)
         return opened
 
@@ -201,9 +202,17 @@ class PayloadReplay:
         for listener, task in self._listeners.values():
             task.cancel()
             listener.close()
-        for opened in self._datagrams.values():
+        for address, opened in self._datagrams.items():
+            self._hear(opened, address)
             self._loop.remove_reader(opened)
+            self.counts.dropped += _dropped(opened)
             opened.close()
+
+
+def _dropped(opened: socket.socket) -> int:
+    """Datagrams dropped because the socket was full."""
+    counts = opened.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_MEMINFO_DROPS + 1))
+    return int.from_bytes(counts[4 * _MEMINFO_DROPS :], sys.byteorder)
 
 
 def _address(name: Sequence[object]) -> Address:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import pickle
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.processes import die_with_parent
+from helsewan.emulation.sandbox.namespaces import entered
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 from helsewan.lab.flows.replay_plan import ReplayMode, ReplayPlan
 from helsewan.lab.replay.payload_replay import PayloadReplay
@@ -58,10 +61,15 @@ def main() -> int:
 
 def _replay(job: ReplayJob, records: RecordFile) -> WireReplay | PayloadReplay:
     if job.plan.mode is ReplayMode.PAYLOAD:
-        return PayloadReplay(job.plan, job.namespaces, records)
+        return PayloadReplay(job.plan, partial(_socket_in, job.namespaces), records)
     replay = WireReplay(job.plan, [WireSite(sockets) for sockets in job.sockets], records)
     replay.prepare()
     return replay
+
+
+def _socket_in(namespaces: Mapping[str, int], site: str, family: int, kind: int) -> socket.socket:
+    with entered(namespaces[site]):
+        return socket.socket(family, kind)
 
 
 if __name__ == "__main__":
