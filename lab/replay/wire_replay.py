@@ -6,8 +6,9 @@ import select
 import time
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from helsewan.common.run_clock import RunClock
 from helsewan.lab.captures.replay_frames import ReplayPacket, replay_packets
@@ -15,12 +16,32 @@ from helsewan.lab.captures.rewrite import IDENT4_MASK, LABEL6_MASK
 from helsewan.lab.flows.replay_plan import ReplayPlan
 from helsewan.lab.replay.replay_counts import ReplayCounts
 from helsewan.lab.replay.replay_records import RecordFile
-from helsewan.lab.replay.wire_sockets import NotSent, WireSite
+from helsewan.lab.replay.wire_sockets import NotSent
 
 _AHEAD = 2_000  # packets read and rewritten before they are due
 _BATCH = 16  # packets read before the clock and the sockets are looked at again
 _NEAR_NS = 1_000_000  # epoll(7) waits whole milliseconds
 _IDLE_NS = 50_000_000
+
+
+class Site(Protocol):
+    """A site's side of the wire: `wire_sockets.WireSite`."""
+
+    @property
+    def name(self) -> str:
+        """Its id."""
+
+    def fileno(self) -> int:
+        """The descriptor that can be read when packets have arrived."""
+
+    def send(self, packet: bytes) -> None:
+        """Send an IP packet. Raises NotSent."""
+
+    def received(self) -> Iterable[tuple[int, bytes]]:
+        """The packets that have arrived, some at once: when (CLOCK_REALTIME, ns), and the packet's beginning."""
+
+    def dropped(self) -> int:
+        """Packets dropped since the last call because the receiving socket was full."""
 
 
 @dataclass
@@ -35,13 +56,13 @@ class Sent:
 class WireReplay:
     """The replay of ``plan`` from the packet sockets of ``sites``; ``records`` gets every packet sent."""
 
-    def __init__(self, plan: ReplayPlan, sites: Sequence[WireSite], records: RecordFile) -> None:
+    def __init__(self, plan: ReplayPlan, sites: Sequence[Site], records: RecordFile) -> None:
         self.counts = ReplayCounts()
         self._records = records
         self._packets = replay_packets(plan)
         self._ahead: deque[ReplayPacket] = deque()
         self._sites = {site.name: site for site in sites}
-        self._by_descriptor = {site.receiving.fileno(): site for site in sites}
+        self._by_descriptor = {site.fileno(): site for site in sites}
         hosts = plan.hosts.values()
         self._site_of = {host.address.packed: host.site for host in hosts}
         self._sent: dict[bytes, Sent] = {}  # by both addresses
@@ -122,13 +143,13 @@ class WireReplay:
             else:
                 self.counts.unreachable += 1
 
-    def _receive(self, site: WireSite) -> None:
+    def _receive(self, site: Site) -> None:
         for time_ns, data in site.received():
             is_ipv4 = data[0] >> 4 == 4
             sent = self._sent.get(data[12:20] if is_ipv4 else data[8:40])
             if sent is None:  # of the site's other traffic
                 continue
-            if (index := _index(sent, data, is_ipv4)) is None:
+            if (index := record_of(sent, data)) is None:
                 self.counts.stray += 1
             elif sent.destination != site.name:
                 self.counts.misdelivered += 1
@@ -136,8 +157,9 @@ class WireReplay:
                 self._records.received(index, time_ns)
 
 
-def _index(sent: Sent, data: bytes, is_ipv4: bool) -> int | None:
+def record_of(sent: Sent, data: bytes) -> int | None:
     """The record of a packet that arrived: the latest one sent with its number; None if there is none."""
+    is_ipv4 = data[0] >> 4 == 4
     if is_ipv4 and (key := _fragment(data)):
         return sent.fragments.get(key)
     if is_ipv4:

@@ -78,12 +78,16 @@ class WireSite:
 
     def __init__(self, sockets: SiteSockets) -> None:
         self.name = sockets.site
-        self.receiving = _adopted(sockets.receiving)
+        self._receiving = _adopted(sockets.receiving)
         self._sending = [_adopted(descriptor) for descriptor in sockets.sending]
         self._links = [
             (sending, head + struct.pack("!H", _ETH_P_IP), head + struct.pack("!H", _ETH_P_IPV6))
             for sending, head in zip(self._sending, sockets.heads, strict=True)
         ]
+
+    def fileno(self) -> int:
+        """The descriptor that can be read when packets have arrived."""
+        return self._receiving.fileno()
 
     def send(self, packet: bytes) -> None:
         """Send an IP packet on the first access link that is up. Raises NotSent."""
@@ -107,14 +111,14 @@ class WireSite:
         """The packets that have arrived, some at once: when (CLOCK_REALTIME, ns), and the packet's beginning."""
         with suppress(BlockingIOError):
             for _ in range(_AT_ONCE):
-                data, ancillary, _, address = self.receiving.recvmsg(_SNAP_BYTES, _ANCILLARY_BYTES)
+                data, ancillary, _, address = self._receiving.recvmsg(_SNAP_BYTES, _ANCILLARY_BYTES)
                 if address[0].startswith("wan") and ancillary:
                     seconds, nanoseconds = _TIMESPEC.unpack_from(ancillary[0][2])
                     yield seconds * 10**9 + nanoseconds, data
 
     def dropped(self) -> int:
         """Packets dropped since the last call because the receiving socket was full."""
-        counts = self.receiving.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
+        counts = self._receiving.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
         return int(struct.unpack("=II", counts)[1])
 
 
