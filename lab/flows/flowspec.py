@@ -12,6 +12,7 @@ import numpy as np
 
 from helsewan.lab.flows.applications import Application
 from helsewan.lab.flows.records import Array
+from helsewan.lab.flows.replay_plan import ReplayPlan
 from helsewan.lab.flows.schedule import Schedule
 from helsewan.lab.programs.records import SiteProgram
 
@@ -173,11 +174,13 @@ class ExchangeSpec:
 
 @dataclass(frozen=True)
 class TrafficPlan:
-    """All traffic of a scenario: ``flows[i].id == i``, ``exchanges[i].id == i``; and programs that run at sites."""
+    """All traffic of a scenario: ``flows[i].id == i``, ``exchanges[i].id == i``; programs that run at sites, and replays
+    of captures."""
 
     flows: tuple[FlowSpec, ...]
     exchanges: tuple[ExchangeSpec, ...]
     programs: tuple[SiteProgram, ...] = ()
+    replays: tuple[ReplayPlan, ...] = ()
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

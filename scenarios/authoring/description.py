@@ -158,6 +158,8 @@ def _traffic(prepared: Prepared) -> Iterator[tuple[str, str]]:
         if bits[name]:
             said.append(f"{format_rate(_thousands(bits[name]))} of payload")
         yield name, ", ".join(part for part in said if part)
+    for replay in prepared.traffic.replays:
+        yield from ((replay.entry, line) for line in replay.told.lines())
     if flows.total():
         total = f"{counted(flows.total(), 'flow')}, {_about(sum(datagrams.values()))} datagrams/s"
         yield "all flows", f"{total}, {format_rate(_thousands(sum(bits.values())))} of payload in both directions"

@@ -11,18 +11,20 @@ from typing import Protocol
 from helsewan.common.exit_codes import ExitCode
 from helsewan.lab.applications.records import Exchange
 from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec, TrafficPlan
+from helsewan.lab.flows.replay_plan import ReplayFlow
 from helsewan.lab.health.stalls import told, worst_stall
 from helsewan.lab.health.validity import Grade, ValidityFinding
 from helsewan.scenarios.results.exchange_figures import ExchangeMeasurement
 from helsewan.scenarios.results.measure import Measurement, Window
 from helsewan.scenarios.results.other_run import FlowFigures, no_worse
 from helsewan.scenarios.results.outages import ArrivedDatagrams, time_to_repair
+from helsewan.scenarios.results.replay_figures import ReplayMeasurement, no_replays
 from helsewan.scenarios.spec.checks.metrics import METRICS, Limit, Metric, RelativeLimit, Source, Unit, show
 from helsewan.scenarios.spec.checks.schema import CheckSpec, FlowSelection, OtherRun, Over, Scope, Severity
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.targets import Fate
 from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
-from helsewan.scenarios.traffic.selection import judged, selects
+from helsewan.scenarios.traffic.selection import judged, judged_replay, selects
 from helsewan.topology.model import Region
 
 
@@ -79,6 +81,7 @@ class Evidence:
     exchanges: ExchangeMeasurement
     arrived: ArrivedDatagrams
     done: Sequence[Exchange] = ()
+    replays: ReplayMeasurement = field(default_factory=no_replays)
     phases: Sequence[Window] = ()
     event_times: Mapping[str, EventTime] = field(default_factory=dict)
     event_delays_us: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -119,7 +122,13 @@ def selected_exchanges(selection: FlowSelection, metric: Metric, of: Selectable)
     return [one for one in exchanges if _is_selected(selection, one, of)]
 
 
-def _is_selected(selection: FlowSelection, spec: FlowSpec | ExchangeSpec, of: Selectable) -> bool:
+def selected_replays(selection: FlowSelection, metric: Metric, of: Selectable) -> list[ReplayFlow]:
+    """The replayed flows that a check judges by ``metric``."""
+    flows = (flow for replay in of.traffic.replays for flow in replay.flows if judged_replay(metric.name, flow))
+    return [flow for flow in flows if _is_selected(selection, flow, of)]
+
+
+def _is_selected(selection: FlowSelection, spec: FlowSpec | ExchangeSpec | ReplayFlow, of: Selectable) -> bool:
     if not selects(selection, spec, of.regions):
         return False
     return selection.scope is Scope.ALL or of.fates[spec.client, spec.server].value == selection.scope.value
@@ -207,6 +216,8 @@ def _values(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) ->
         return _Judged("change after the event", {} if delay_us is None else {event: delay_us})
     if source is Source.EXCHANGE:
         return _measured(check, metric, phase, selected_exchanges(check, metric, evidence), evidence.exchanges)
+    if source is Source.REPLAY:
+        return _replayed(check, metric, phase, evidence)
     flows = selected_flows(check, metric, evidence)
     if source is Source.OUTAGE:
         time = evidence.event_times.get(event)
@@ -233,6 +244,21 @@ def _measured(
     return _Judged(
         noun, {spec.name: float(getattr(measurement.figures[spec.id, phase], metric.field)) for spec in known}
     )
+
+
+def _replayed(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) -> _Judged:
+    """The figures of replayed flows that have packets in a phase: of each, or pooled."""
+    figures = evidence.replays.figures
+    known = {
+        (flow.entry, flow.id): flow.name
+        for flow in selected_replays(check, metric, evidence)
+        if ((flow.entry, flow.id), phase) in figures and figures[(flow.entry, flow.id), phase].replay_sent
+    }
+    if known and check.over is Over.TOGETHER:
+        pooled = evidence.replays.pool(known, phase)
+        return _Judged("replayed flow", {"": float(getattr(pooled, metric.field))}, len(known))
+    values = {name: float(getattr(figures[key, phase], metric.field)) for key, name in known.items()}
+    return _Judged("replayed flow", values)
 
 
 def _minutes_lost(check: CheckSpec, flows: Sequence[FlowSpec], phase: str, evidence: Evidence) -> dict[str, float]:

@@ -32,6 +32,8 @@
     pressure        processor use: stalled, busy, steal, as shares
     parameters, seed, sites, policy, versions, host, timing, scheduling (null without an engine)
     cores_awake     whether idle cores were kept from sleeping (emulation/sandbox/realtime.py)
+    replays         each replay of a capture: what was told of it before the run, how the sending went, figures of all
+                    its flows together and of the largest ones, each by phase (docs/scenarios/replay.md)
     isolation       static: name of the time -> proof of the rules read then; live: "before", "after" the traffic
                     -> probe packets and their results (docs/verify.md); null where the scenario verifies nothing
     dataplane       what carried the frames: "engine" or "kernel"

@@ -107,7 +107,9 @@ def kept(results: Path) -> KeptInputs:
 def _traffic_digest(prepared: Prepared) -> str:
     """Identifies what a run does: the SHA-256 of its planned flows and exchanges, and of its events."""
     traffic = prepared.traffic
-    planned = repr((traffic.flows, traffic.exchanges, sorted(prepared.targets.items()), prepared.timeline.plan))
+    replays = [(replay.hosts, replay.flows, replay.pace, replay.extent) for replay in traffic.replays]
+    targets = sorted(prepared.targets.items())
+    planned = repr((traffic.flows, traffic.exchanges, replays, targets, prepared.timeline.plan))
     return sha256(planned.encode()).hexdigest()
 
 

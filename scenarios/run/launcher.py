@@ -62,6 +62,9 @@ def require(prepared: Prepared, forwarding: Forwarding) -> None:
 
 def run(prepared: Prepared, forwarding: Forwarding, parent: Path, debug: bool) -> Ended:
     """Run in a sandbox of its own, with results in a new directory below ``parent``; prints where they are."""
+    for replay in prepared.traffic.replays:
+        for line in replay.told.lines():
+            print(f"{replay.entry}: {line}", file=sys.stderr)
     directory = make_directory(parent)
     keep(directory, prepared, forwarding)
     plan = prepared.scenario, prepared.plan, prepared.timeline, prepared.traffic

@@ -55,6 +55,7 @@ from helsewan.scenarios.spec.timeline.timepoints import EventTime
 from helsewan.scenarios.traffic.offered_load import offered_load
 
 if TYPE_CHECKING:
+    from helsewan.lab.replay.replay_engine import Replayed, ReplayEngine
     from helsewan.verification.live.live_report import LiveReport
 
 LEAD_NS = 500_000_000  # from starting the senders to the first datagram
@@ -85,6 +86,7 @@ class Collected:
     due: Array
     exchanges: tuple[Exchange, ...]
     programs: tuple[ProgramResult, ...]
+    replayed: tuple[Replayed, ...]
     traffic: SenderHealth
     begins: BeginHealth
     links: Lateness | None
@@ -143,8 +145,14 @@ class Run:
         flows = FlowEngine(self._flows, self._testbed.socket_in, cookie=seed & 0xFFFFFFFF)
         exchanges = ApplicationEngine(self._job.traffic.exchanges, self._testbed.socket_in)
         programs = ProgramEngine(self._job.traffic.programs, self._testbed.site, self._job.directory / PROGRAMS)
-        sampler = self._link_sampler()
-        engines: tuple[Engine, ...] = (*([sampler] if sampler else []), flows, exchanges, programs)
+        sampler, replays = self._link_sampler(), self._replay_engine()
+        engines: tuple[Engine, ...] = (
+            *([sampler] if sampler else []),
+            flows,
+            exchanges,
+            programs,
+            *([replays] if replays else []),
+        )
         for engine in engines:
             self._closing.callback(engine.close)
         spec, timeline = self._job.scenario.spec, self._job.timeline
@@ -200,6 +208,7 @@ class Run:
             due=flows.due,
             exchanges=exchanges.results,
             programs=programs.results,
+            replayed=replays.results if replays else (),
             traffic=flows.keeping_up(),
             begins=exchanges.health,
             links=self._testbed.engine.lateness() if self._testbed.has_engine else None,
@@ -219,6 +228,15 @@ class Run:
             link_sampling=sampler.figures() if sampler else None,
             aborted=aborted,
         )
+
+    def _replay_engine(self) -> ReplayEngine | None:
+        """The engine of the scenario's replays; None where it has none."""
+        if not self._job.traffic.replays:
+            return None
+        from helsewan.lab.replay.replay_engine import ReplayEngine  # loads Scapy, which most runs do not need
+
+        testbed, plans = self._testbed, self._job.traffic.replays
+        return ReplayEngine(plans, testbed.network, testbed.namespaces(), self._job.directory)
 
     def _link_sampler(self) -> LinkSampler | None:
         """The sampler of the links' counters; None for the kernel dataplane."""

@@ -27,5 +27,6 @@ def scene_of(job: Job) -> Scene:
     connectivity = Connectivity(network, failed_together(job.scenario.spec, job.timeline.targets, network))
     pairs = {(flow.client, flow.server) for flow in traffic.flows}
     pairs |= {(exchange.client, exchange.server) for exchange in traffic.exchanges}
+    pairs |= {(flow.client, flow.server) for replay in traffic.replays for flow in replay.flows}
     fates = {pair: connectivity.fate(*pair) for pair in pairs}
     return Scene(traffic, fates, {site.id: site.region for site in network.sites})

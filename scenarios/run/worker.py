@@ -27,6 +27,7 @@ from helsewan.lab.processes import machine
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.history import read as read_history
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
+from helsewan.lab.replay.replay_records import read_records
 from helsewan.scenarios.results.assertions import after_abort, judge_assertions
 from helsewan.scenarios.results.checks import Evidence, judge, near_stalls, verdict
 from helsewan.scenarios.results.event_times import event_delays
@@ -40,6 +41,8 @@ from helsewan.scenarios.results.groups import Grouped, grouped
 from helsewan.scenarios.results.measure import measure
 from helsewan.scenarios.results.outages import ArrivedDatagrams
 from helsewan.scenarios.results.program_checks import judge_programs
+from helsewan.scenarios.results.replay_figures import measure_replays
+from helsewan.scenarios.results.replay_report import of_replay, replay_row
 from helsewan.scenarios.results.report import (
     INTERRUPTED,
     Judged,
@@ -121,6 +124,11 @@ def judged(job: Job, collected: Collected) -> Result:
         event_delays_us=event_delays(read_history(job.directory / HISTORY), collected.event_times),
         regions=scene.regions,
         other_runs=job.other_runs,
+        replays=measure_replays(
+            ((replayed.plan, read_records(replayed.records)) for replayed in collected.replayed),
+            collected.epoch_ns,
+            phases,
+        ),
     )
     groups = grouped(traffic, evidence.flows, evidence.exchanges, [phase.name for phase in phases])
     proved = _proofs(job, collected)
@@ -150,6 +158,7 @@ def judged(job: Job, collected: Collected) -> Result:
         "files": _write_files(job, collected, evidence, groups),
         **collected.forwarding.as_json(),
         "programs": [asdict(result) for result in collected.programs],
+        "replays": [replay_row(replayed, evidence.replays, phases) for replayed in collected.replayed],
         "isolation": proved and proved.as_json(),
     }
     outcome = verdict(checks, validity.grade)
@@ -200,6 +209,8 @@ def findings(collected: Collected) -> Iterator[ValidityFinding]:
         yield from of_plan(collected.required_cores, collected.capacity.cores)
     yield from of_traffic(collected.traffic)
     yield from of_exchanges(collected.begins)
+    for replayed in collected.replayed:
+        yield from of_replay(replayed.plan.entry, replayed.outcome)
     if collected.links is not None:
         yield from of_links(collected.links)
     yield from of_machine(collected.pressure, collected.machine_drops)

@@ -13,6 +13,7 @@ from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.lab.flows.flowspec import Endpoint, ExchangeSpec, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.flows.replay_plan import ReplayPlan
 from helsewan.lab.programs.records import SiteProgram
 from helsewan.policies.language.schema import Selector
 from helsewan.policies.passes.selectors import unknown_values, why_nobody
@@ -20,6 +21,7 @@ from helsewan.policies.plan import Plan, Protocol, Service, TrafficClass
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.traffic.applications import Exchanges
 from helsewan.scenarios.spec.traffic.programs import ProgramSpec
+from helsewan.scenarios.spec.traffic.replay import ReplaySpec
 from helsewan.scenarios.spec.traffic.scan import ScanSpec
 from helsewan.scenarios.spec.traffic.schema import ApplicationTraffic, IsolationSpec, MessageSpec, VideoSpec, VoiceSpec
 from helsewan.scenarios.traffic.applications import (
@@ -35,6 +37,7 @@ from helsewan.scenarios.traffic.isolation import plan_isolation
 from helsewan.scenarios.traffic.pair_flows import Link, PairFlows
 from helsewan.scenarios.traffic.pairs import IpVersion, PairFinder, PortBook, ip_versions
 from helsewan.scenarios.traffic.programs import plan_program
+from helsewan.scenarios.traffic.replay_mapping import HostBook
 from helsewan.scenarios.traffic.scan import plan_scan
 from helsewan.scenarios.traffic.schedules.calls import Call, plan_calls
 from helsewan.scenarios.traffic.streams import streams_of
@@ -46,10 +49,11 @@ PairsSpec = VoiceSpec | VideoSpec | MessageSpec | ApplicationTraffic
 def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficPlan:
     """Every flow and exchange of a scenario, ids set. Raises ``InputError`` with a problem, at its line of
     ``document``, for each entry that names an unknown service or that no pair of sites fits."""
-    planner = _Planner(spec, plan, document, PairFinder(plan), PortBook())
+    planner = _Planner(spec, plan, document, PairFinder(plan), PortBook(), HostBook())
     flows: list[FlowSpec] = []
     exchanges: list[ExchangeSpec] = []
     programs: list[SiteProgram] = []
+    replays: list[ReplayPlan] = []
     problems: list[Problem] = []
     for entry, traffic in spec.traffic.items():
         try:
@@ -65,6 +69,8 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
                 flows += planner.isolation(entry, traffic, taken)
             elif isinstance(traffic, ProgramSpec):
                 programs.append(plan_program(entry, traffic, spec, plan.network, document))
+            elif isinstance(traffic, ReplaySpec):
+                replays.append(planner.replay(entry, traffic))
             elif isinstance(traffic, ScanSpec):
                 flows += planner.scan(entry, traffic)
             elif not isinstance(traffic, Exchanges):
@@ -79,6 +85,7 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
         tuple(replace(flow, id=id_) for id_, flow in enumerate(flows)),
         tuple(replace(exchange, id=id_) for id_, exchange in enumerate(exchanges)),
         tuple(programs),
+        tuple(replays),
     )
     problems += empty_selections(spec, plan, planned, document)
     if problems:
@@ -93,6 +100,7 @@ class _Planner:
     document: Document
     finder: PairFinder
     ports: PortBook
+    hosts: HostBook
 
     def isolation(self, entry: str, traffic: IsolationSpec, taken: frozenset[tuple[str, int]]) -> list[FlowSpec]:
         flows = plan_isolation(entry, traffic, self.plan, self.ports, self._rng(entry), self.spec.duration, taken)
@@ -116,6 +124,11 @@ class _Planner:
         if not targets:
             raise self._problem(entry, "to", None, f"selects no site but the source, {source.id!r}", "select others")
         return plan_scan(entry, traffic, source, targets, self.finder, self.ports, rng, self.spec.duration)
+    def replay(self, entry: str, traffic: ReplaySpec) -> ReplayPlan:
+        from helsewan.scenarios.traffic.replay import ReplayPlanner  # loads Scapy, which most scenarios do not need
+
+        planner = ReplayPlanner(self.plan, self.document, self.spec.network.seed, self.spec.duration, self.hosts)
+        return planner.replay(entry, traffic)
 
     def flows(self, entry: str, traffic: VoiceSpec | VideoSpec | MessageSpec) -> Iterator[FlowSpec]:
         rng = self._rng(entry)

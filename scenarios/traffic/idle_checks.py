@@ -9,6 +9,7 @@ from helsewan.common.document import Document
 from helsewan.common.errors import Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec, TrafficPlan
+from helsewan.lab.flows.replay_plan import ReplayFlow
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.spec.checks.assertions import AssertSpec
 from helsewan.scenarios.spec.checks.metrics import METRICS, Source
@@ -16,9 +17,10 @@ from helsewan.scenarios.spec.checks.schema import CheckSpec
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.traffic.applications import Exchanges
 from helsewan.scenarios.spec.traffic.programs import ProgramSpec
+from helsewan.scenarios.spec.traffic.replay import ReplaySpec
 from helsewan.scenarios.spec.traffic.scan import ScanSpec
 from helsewan.scenarios.spec.traffic.schema import IsolationSpec
-from helsewan.scenarios.traffic.selection import judged, selects
+from helsewan.scenarios.traffic.selection import judged, judged_replay, selects
 
 
 def idle_checks(spec: ScenarioSpec, plan: Plan, document: Document) -> Iterator[Problem]:
@@ -42,8 +44,11 @@ def empty_selections(spec: ScenarioSpec, plan: Plan, traffic: TrafficPlan, docum
         source = METRICS[check.metric].source
         if source is Source.EVENT or _is_optional(check):
             continue
-        planned: Sequence[FlowSpec | ExchangeSpec] = traffic.exchanges
-        if source is not Source.EXCHANGE:
+        planned: Sequence[FlowSpec | ExchangeSpec | ReplayFlow] = traffic.exchanges
+        if source is Source.REPLAY:
+            replayed = (flow for replay in traffic.replays for flow in replay.flows)
+            planned = [flow for flow in replayed if judged_replay(check.metric, flow)]
+        elif source is not Source.EXCHANGE:
             planned = [flow for flow in traffic.flows if judged(check, check.metric, flow)]
         if not any(selects(check, one, regions) for one in planned):
             noun = "exchange" if source is Source.EXCHANGE else "flow"
@@ -63,7 +68,7 @@ def _is_optional(check: CheckSpec | AssertSpec) -> bool:
 
 
 def _narrowest(
-    check: CheckSpec | AssertSpec, plan: Plan, planned: Sequence[FlowSpec | ExchangeSpec]
+    check: CheckSpec | AssertSpec, plan: Plan, planned: Sequence[FlowSpec | ExchangeSpec | ReplayFlow]
 ) -> tuple[str, str | None, Collection[str]]:
     """The key of a check to blame for selecting nothing, its value, and the values that select something."""
     if check.flow is not None:
@@ -80,13 +85,19 @@ def _narrowest(
 
 def _classes(spec: ScenarioSpec, plan: Plan, check: CheckSpec | AssertSpec) -> Iterator[str]:
     """The classes of the traffic that ``check`` judges, whichever of its sites and phases are selected."""
-    exchanges = METRICS[check.metric].source is Source.EXCHANGE
+    source = METRICS[check.metric].source
+    exchanges = source is Source.EXCHANGE
     for name, traffic in spec.traffic.items():
         if check.traffic not in (None, name) and not str(check.traffic).startswith(f"{name}."):
             continue
         if isinstance(traffic, ProgramSpec):
             continue
-        if isinstance(traffic, IsolationSpec | ScanSpec):
+        if isinstance(traffic, ReplaySpec):
+            if source is Source.REPLAY:
+                yield from plan.traffic_class  # known once the capture is read
+        elif source is Source.REPLAY:
+            continue
+        elif isinstance(traffic, IsolationSpec | ScanSpec):
             if not exchanges:
                 yield from plan.traffic_class  # probes and scans are of all services
         elif isinstance(traffic, Exchanges) is exchanges and traffic.service in plan.service:

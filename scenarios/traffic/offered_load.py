@@ -11,6 +11,7 @@ from helsewan.controller.rules.paths import compute_paths
 from helsewan.lab.calibration.calibration import links_between
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficPlan
 from helsewan.lab.flows.records import Array
+from helsewan.lab.flows.replay_plan import ReplayFlow, ReplayPlan
 from helsewan.policies.plan import SHORTEST, Plan
 
 SEGMENT_BYTES = 1448  # of TCP in a 1500-byte packet with time stamps
@@ -37,7 +38,8 @@ class OfferedLoad:
 def offered_load(traffic: TrafficPlan, plan: Plan) -> OfferedLoad:
     """The load in the busiest second. What the policy denies gets as far as the first router."""
     specs: tuple[FlowSpec | ExchangeSpec, ...] = (*traffic.flows, *traffic.exchanges)
-    end_s = max((spec.stop_us for spec in specs), default=0) // 1_000_000 + 1
+    stops_us = [*(spec.stop_us for spec in specs), *(replay.told.stop_us for replay in traffic.replays)]
+    end_s = max(stops_us, default=0) // 1_000_000 + 1
     crossings, visits = np.zeros(end_s), np.zeros(end_s)
     links = _link_counter(plan)
     for spec in specs:
@@ -46,6 +48,14 @@ def offered_load(traffic: TrafficPlan, plan: Plan) -> OfferedLoad:
         hops = links(spec.client, spec.server) if spec.expect is Expect.DELIVERED else -1
         crossings[seconds] += rate * (hops + 2)
         visits[seconds] += rate * max(hops + 1, 1)
+    for replay in traffic.replays:
+        start_us, stop_us = replay.pace.start_us, replay.told.stop_us
+        seconds = slice(start_us // 1_000_000, -(-stop_us // 1_000_000))
+        for flow in replay.flows:
+            rate = _replay_rate(flow, replay)
+            hops = -1 if flow.is_denied else links(flow.client, flow.server)
+            crossings[seconds] += rate * (hops + 2)
+            visits[seconds] += rate * max(hops + 1, 1)
     return OfferedLoad(float(crossings.max()), float(visits.max()))
 
 
@@ -56,6 +66,12 @@ def _flow_rate(flow: FlowSpec, seconds: slice) -> Array | float:
     edges_us = np.arange(seconds.start, seconds.stop + 1) * 1_000_000
     active_ns = (np.clip(edges_us, flow.start_us, flow.stop_us) - flow.start_us) * 1000
     return np.asarray(np.diff(flow.schedule.due_before(active_ns + flow.offset_ns)))
+
+
+def _replay_rate(flow: ReplayFlow, replay: ReplayPlan) -> float:
+    """The mean over the whole replay, of at least a second: when the capture is busy is not known."""
+    whole_s = max((replay.told.ends_us - replay.pace.start_us) / 1e6, 1.0)
+    return flow.packets * replay.pace.loops / whole_s
 
 
 def _exchange_rate(exchange: ExchangeSpec, seconds: slice) -> Array:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowSpec
+from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
+from helsewan.lab.flows.replay_plan import ReplayFlow
 from helsewan.scenarios.spec.checks.schema import FlowSelection
 from helsewan.topology.model import Region
 
 
-def selects(selection: FlowSelection, spec: FlowSpec | ExchangeSpec, regions: Mapping[str, Region]) -> bool:
+def selects(
+    selection: FlowSelection, spec: FlowSpec | ExchangeSpec | ReplayFlow, regions: Mapping[str, Region]
+) -> bool:
     """Whether ``spec`` matches every key of ``selection`` but its scope, which depends on the failures. ``regions``: of
     sites, by id."""
     sites = (spec.client, spec.server)
@@ -22,6 +25,12 @@ def selects(selection: FlowSelection, spec: FlowSpec | ExchangeSpec, regions: Ma
         and (selection.site is None or selection.site in sites)
         and (selection.flow is None or fnmatchcase(spec.name, selection.flow))
     )
+
+
+def judged_replay(metric: str, flow: ReplayFlow) -> bool:
+    """Whether replayed flows of this kind are judged by ``metric``: leaks are looked for in denied flows and nothing
+    else is."""
+    return flow.is_denied is (metric == "replay_leaked")
 
 
 def judged(selection: FlowSelection, metric: str, flow: FlowSpec) -> bool:

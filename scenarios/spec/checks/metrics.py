@@ -32,6 +32,7 @@ class Source(str, Enum):
     """What a metric is taken from."""
 
     FLOW = "flow"  # datagram flows (`results.measure`)
+    REPLAY = "replay"  # packets of replayed captures (`results.replay_figures`)
     EXCHANGE = "exchange"  # exchanges of applications over TCP and SIP (`results.exchange_figures`)
     EVENT = "event"  # what the run's history says after an event of the timeline (`results.event_times`)
     OUTAGE = "flow after an event"  # a flow's first arrival after an event interrupted it (`results.outages`)
@@ -134,6 +135,28 @@ METRICS: Mapping[str, Metric] = {
             source=Source.OUTAGE,
         ),
         Metric("minutes_lost", Unit.MINUTES, "time in which a site was unavailable", source=Source.SITE),
+        Metric("replay_sent", Unit.COUNT, "packets replayed", more_is_worse=False, source=Source.REPLAY),
+        Metric("replay_received", Unit.COUNT, "of those, that came out", more_is_worse=False, source=Source.REPLAY),
+        Metric("replay_lost", Unit.COUNT, "packets replayed that never came out", source=Source.REPLAY),
+        Metric("replay_loss", Unit.SHARE, "replay_lost / replay_sent", source=Source.REPLAY),
+        Metric(
+            "replay_leaked",
+            Unit.COUNT,
+            "packets that came out although policy denies them",
+            source=Source.REPLAY,
+            conclusive=True,
+        ),
+        Metric("replay_duplicates", Unit.COUNT, "arrivals of a packet beyond its first", source=Source.REPLAY),
+        Metric(
+            "replay_reordered",
+            Unit.COUNT,
+            "packets that came out after a later one of the flow (RFC 4737)",
+            source=Source.REPLAY,
+        ),
+        Metric("replay_delay_p50", Unit.DURATION, "median one-way delay of packets", source=Source.REPLAY),
+        Metric("replay_delay_p95", Unit.DURATION, "one-way delay that 95 % of packets keep", source=Source.REPLAY),
+        Metric("replay_delay_p99", Unit.DURATION, "one-way delay that 99 % of packets keep", source=Source.REPLAY),
+        Metric("replay_delay_max", Unit.DURATION, "greatest one-way delay of a packet", source=Source.REPLAY),
     )
 }
 

@@ -18,6 +18,7 @@ from helsewan.scenarios.spec.timeline.schema import DISCONNECTING
 from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
 from helsewan.scenarios.spec.traffic.applications import Exchanges
 from helsewan.scenarios.spec.traffic.programs import ProgramSpec
+from helsewan.scenarios.spec.traffic.replay import ReplaySpec
 from helsewan.scenarios.spec.traffic.scan import ScanSpec
 from helsewan.scenarios.spec.traffic.schema import IsolationSpec, Traffic, VideoSpec, VoiceSpec
 
@@ -180,4 +181,6 @@ def _fits(spec: ScenarioSpec, traffic: str, metric: Metric) -> bool:
     entry = spec.traffic[traffic]
     if isinstance(entry, ProgramSpec) or (metric.kinds and entry.kind not in metric.kinds):
         return False
+    if isinstance(entry, ReplaySpec) or metric.source is Source.REPLAY:
+        return isinstance(entry, ReplaySpec) and metric.source is Source.REPLAY
     return isinstance(entry, Exchanges) == (metric.source is Source.EXCHANGE)

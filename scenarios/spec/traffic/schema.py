@@ -22,6 +22,7 @@ from helsewan.scenarios.spec.traffic.arrivals import Arrivals, ArrivalSpec, Call
 from helsewan.scenarios.spec.traffic.media import IPV6_DATAGRAM_BYTES, DatagramsOf, FramesSpec, Sending
 from helsewan.scenarios.spec.traffic.pairs import Pairs
 from helsewan.scenarios.spec.traffic.programs import ProgramSpec
+from helsewan.scenarios.spec.traffic.replay import ReplaySpec
 from helsewan.scenarios.spec.traffic.scan import ScanSpec
 from helsewan.scenarios.spec.values import Count, DatagramSize, Interval, Strict
 
@@ -96,6 +97,6 @@ ApplicationTraffic = (
 """What is measured by exchange, not by datagram."""
 
 Traffic = Annotated[
-    VoiceSpec | VideoSpec | MessageSpec | IsolationSpec | ScanSpec | ProgramSpec | ApplicationTraffic,
+    VoiceSpec | VideoSpec | MessageSpec | IsolationSpec | ScanSpec | ProgramSpec | ReplaySpec | ApplicationTraffic,
     Field(discriminator="kind"),
 ]

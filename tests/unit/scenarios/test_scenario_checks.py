@@ -251,8 +251,10 @@ def test_verdicts(results: list[CheckResult], grade: Grade, expected: RunVerdict
 
 def test_every_metric_of_flows_and_exchanges_is_a_figure() -> None:
     from helsewan.scenarios.results.exchange_figures import ExchangeFigures
+    from helsewan.scenarios.results.replay_figures import ReplayFigures
 
     figures = {"flow": Figures.__dataclass_fields__, "exchange": ExchangeFigures.__dataclass_fields__}
+    figures["replay"] = ReplayFigures.__dataclass_fields__
     for metric in METRICS.values():
         if metric.source.value in figures:
             assert metric.field in figures[metric.source.value], metric.name
