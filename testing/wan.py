@@ -19,7 +19,7 @@ from helsewan.lab.emulation import Emulation
 from helsewan.lab.testbed.failure_state import Target
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.plan import Plan
-from helsewan.scenarios.spec.timeline.schema import TargetSpec
+from helsewan.scenarios.spec.timeline.actions import TargetSpec
 from helsewan.scenarios.spec.timeline.targets import resolve
 from helsewan.testing import programs
 from helsewan.testing.choice import NetworkChoice

@@ -174,8 +174,8 @@ class ExchangeSpec:
 
 @dataclass(frozen=True)
 class TrafficPlan:
-    """All traffic of a scenario: ``flows[i].id == i``, ``exchanges[i].id == i``; programs that run at sites, and replays
-    of captures."""
+    """All traffic of a scenario: ``flows[i].id == i``, ``exchanges[i].id == i``; programs that run at sites, and
+    replays of captures."""
 
     flows: tuple[FlowSpec, ...]
     exchanges: tuple[ExchangeSpec, ...]

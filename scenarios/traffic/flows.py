@@ -124,6 +124,7 @@ class _Planner:
         if not targets:
             raise self._problem(entry, "to", None, f"selects no site but the source, {source.id!r}", "select others")
         return plan_scan(entry, traffic, source, targets, self.finder, self.ports, rng, self.spec.duration)
+
     def replay(self, entry: str, traffic: ReplaySpec) -> ReplayPlan:
         from helsewan.scenarios.traffic.replay import ReplayPlanner  # loads Scapy, which most scenarios do not need
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
+from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowSpec
 from helsewan.lab.flows.replay_plan import ReplayFlow
 from helsewan.scenarios.spec.checks.schema import FlowSelection
 from helsewan.topology.model import Region

@@ -93,10 +93,11 @@ class Server:
                 never.wait(min((time_ns - now_ns) / 1e9, 0.02))
 
         try:
-            job = Job(scenario, self._plan, timeline, cast(Any, None), directory, False, self._testbed.forwarding)
+            job = Job(scenario, self._plan, timeline, cast(Any, None), directory, False, self._testbed.forwarding, {})
             reader = RuleReader(directory)
             follower = Timeline(job, actions, undo, conditions, reader, clock, until, record, lambda text: None)
-            times = {name: asdict(time) for name, time in follower.follow(epoch_ns).items()}
+            follower.follow(epoch_ns)
+            times = {name: asdict(time) for name, time in follower.times.items()}
         except KeyboardInterrupt:
             times, error = {}, "interrupted"
         finally:
