@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MOST_SHOWN = 20  # problems that a message has in full; the rest are counted
 _MOST_VALUE = 100  # characters of a value
+_WHERE = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::\d+)?(?:: (?P<key>.*))?", re.DOTALL)
 _MOST_WHERE, _MOST_REASON, _MOST_HINT = 300, 400, 1_000  # characters of the parts that may quote the input
+
+
+class Location(NamedTuple):
+    """Where in a file a problem is: ``line`` 0 and no ``key`` where it is in none, and ``file`` is an option's name."""
+
+    file: str
+    line: int
+    key: str
 
 
 @dataclass(frozen=True)
@@ -22,6 +33,12 @@ class Problem:
     value: object
     reason: str
     hint: str = ""
+
+    @property
+    def location(self) -> Location:
+        """``where`` in its parts."""
+        match = _WHERE.fullmatch(self.where)
+        return Location(match["file"], int(match["line"]), match["key"] or "") if match else Location(self.where, 0, "")
 
     def __str__(self) -> str:
         value = "" if self.value is None else f" {_value(self.value)}"

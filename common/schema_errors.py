@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -15,6 +16,16 @@ from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.library_words import schema_reason
 from helsewan.common.suggestions import closest, hints_left, hints_limited
+from helsewan.common.units import (
+    UnitError,
+    format_duration,
+    format_rate,
+    format_size,
+    parse_duration_us,
+    parse_rate_bps,
+    parse_share,
+    parse_size_bytes,
+)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -135,6 +146,24 @@ def _refused(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
     return str(getattr(cause, "reason", cause)), str(getattr(cause, "hint", ""))
 
 
+def _out_of_bounds(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
+    """The bound in the unit that the value has, if it is a quantity: inside it is a number of the base unit."""
+    context = dict(error["ctx"])
+    for parse, show in _QUANTITIES:
+        with suppress(UnitError):
+            parse(error["input"])
+            return schema_reason(error["type"], {name: show(bound) for name, bound in context.items()}), ""
+    return schema_reason(error["type"], context), ""
+
+
+_QUANTITIES: Sequence[tuple[Callable[[object], float], Callable[[Any], str]]] = (
+    (parse_duration_us, format_duration),
+    (parse_rate_bps, format_rate),
+    (parse_size_bytes, format_size),
+    (parse_share, lambda share: f"{share * 100:g} %"),
+)
+
+
 def _plain(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
     reason = schema_reason(error["type"], error.get("ctx", {}))
     hint = "put it in quotes" if error["type"] == "string_type" and _shown(error["input"]) is not None else ""
@@ -148,6 +177,7 @@ _WRITERS: Mapping[str, Callable[[type[BaseModel], ErrorDetails], tuple[str, str]
     "literal_error": _not_allowed,
     "union_tag_invalid": _not_allowed,
     "union_tag_not_found": _no_tag,
+    **dict.fromkeys(("greater_than", "greater_than_equal", "less_than", "less_than_equal"), _out_of_bounds),
     "value_error": _refused,
     "assertion_error": _refused,
 }

@@ -65,6 +65,11 @@ _OTHER_SPELLINGS = {
     "pct": "%",
 }
 
+RATE, DURATION, SIZE, SHARE = (
+    rf"^\s*\d{{1,18}}(\.\d{{1,18}})?\s*({'|'.join(map(re.escape, units))})\s*$"
+    for units in (_RATES, _DURATIONS, _SIZES, _SHARES)
+)  # regular expressions of the texts that are read, as JSON Schema has them (ECMA-262)
+
 # Input has at most 36 digits (below) and a factor 11, so that 60 digits never round.
 _EXACT = Context(prec=60)
 _QUANTITY = re.compile(r"\s*(?P<number>[+-]?\d{1,18}(?:\.\d{1,18})?)\s*(?P<unit>\D.*?)?\s*", re.ASCII)
@@ -110,6 +115,11 @@ def format_rate(bps: int) -> str:
 def format_duration(us: int) -> str:
     """``us`` microseconds for people, exactly: the largest unit that needs at most three decimals."""
     return _format(us, {"s": 10**6, "ms": 10**3, "us": 1})
+
+
+def format_size(size_bytes: int) -> str:
+    """``size_bytes`` bytes for people, exactly: the largest unit that needs at most three decimals."""
+    return _format(size_bytes, {"GB": 10**9, "MB": 10**6, "kB": 10**3, "B": 1})
 
 
 def _parse_int(text: object, units: Mapping[str, int], what: str, example: str, base: str) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from mininet.link import Link
 
 from helsewan.emulation.links.link_backend import CORE_MTU, TAP_QUEUE, Dataplane, LinkBackend
+from helsewan.emulation.links.pipe_model import Direction
 from helsewan.emulation.netlink.interfaces import NetlinkIntf
 from helsewan.emulation.nodes.nodes import SiteNode
 from helsewan.emulation.routers.shared_switch import SharedSwitch
@@ -101,6 +102,16 @@ class MininetLink(Link, ABC):  # type: ignore[misc]
         """The interfaces, as (node, name), that lose carrier when the link fails."""
         return tuple((intf.node.name, intf.device) for intf in (self.intf1, self.intf2))
 
+    def receiver(self, direction: Direction) -> tuple[str, str] | None:
+        """The interface, as (node, name), at which the frames of one direction come out; None where it is a trunk,
+        which keeps its carrier."""
+        ends = self.ends()
+        return ends[0] if direction is Direction.BACK else ends[1] if len(ends) > 1 else None
+
+    @abstractmethod
+    def set_receiver_up(self, direction: Direction, up: bool) -> None:
+        """Let the interface at which the frames of one direction come out gain or lose carrier, the other's stays."""
+
     @abstractmethod
     def _set_ends_up(self, up: bool) -> None:
         """Set the interfaces at the link's ends up or down."""
@@ -138,6 +149,11 @@ class MininetRouterLink(MininetLink):
             interfaces.append(LinkIntf(name, node=node, port=port, link=self))
         backend.join(link.id, ends[0], ends[1], link.rate_bps, link.delay_us)
         self.intf1, self.intf2 = interfaces
+
+    def set_receiver_up(self, direction: Direction, up: bool) -> None:
+        """Let one router's interface gain or lose carrier."""
+        receiver = self.intf2 if direction is Direction.FORWARD else self.intf1
+        receiver.node.set_carrier(receiver.device, up)
 
     def _set_ends_up(self, up: bool) -> None:
         ends = [(intf.node, intf.device) for intf in (self.intf1, self.intf2)]
@@ -186,6 +202,19 @@ class MininetAccessLink(MininetLink):
     def set_mtu(self, mtu_bytes: int | None) -> None:
         """Set the MTU of the site's interface, as that of the direction to the router is now; None: Ethernet's."""
         self.intf1.node.set_access_mtu(self._number, mtu_bytes)
+
+    def set_receiver_up(self, direction: Direction, up: bool) -> None:
+        """Let the site's interface gain or lose carrier, or the router's, where the link has a port of its own
+        there."""
+        site = self.intf1.node
+        if direction is Direction.FORWARD:
+            if self._has_port:
+                self.intf2.node.set_carrier(self.intf2.device, up)
+        elif up:
+            site.netlink.set_link(self.intf1.device, up=True)
+            site.access_link_up(self._number)
+        else:
+            site.access_link_down(self._number)
 
     def _set_ends_up(self, up: bool) -> None:
         """Set the site's end, and the router's own port, up or down; a trunk stays up, as it carries other links."""

@@ -13,6 +13,7 @@ import numpy as np
 from helsewan.lab.flows.applications import Application
 from helsewan.lab.flows.records import Array
 from helsewan.lab.flows.schedule import Schedule
+from helsewan.lab.programs.records import SiteProgram
 
 
 class FlowKind(str, Enum):
@@ -170,10 +171,11 @@ class ExchangeSpec:
 
 @dataclass(frozen=True)
 class TrafficPlan:
-    """All traffic of a scenario: ``flows[i].id == i``, ``exchanges[i].id == i``."""
+    """All traffic of a scenario: ``flows[i].id == i``, ``exchanges[i].id == i``; and programs that run at sites."""
 
     flows: tuple[FlowSpec, ...]
     exchanges: tuple[ExchangeSpec, ...]
+    programs: tuple[SiteProgram, ...] = ()
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

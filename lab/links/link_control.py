@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,7 @@ from helsewan.common.suggestions import similar_names
 from helsewan.emulation.links.counters import PIPE_DTYPE
 from helsewan.emulation.links.engine import EngineError
 from helsewan.emulation.links.engine_backend import EngineBackend
+from helsewan.emulation.links.link_backend import Models
 from helsewan.emulation.links.mininet_links import MininetAccessLink, MininetLink
 from helsewan.emulation.links.pipe_model import Direction, PipeModel
 from helsewan.emulation.links.trace import Trace
@@ -29,7 +31,7 @@ class LinkControl:
         self._testbed, self._backend = testbed, testbed.backend
         self._queue_of = {cls.name: cls.queue for cls in testbed.plan.classes}
         self._links = {link.link_name: link for link in testbed.net.links if isinstance(link, MininetLink)}
-        self._original = dict(testbed.backend.models)
+        self.originals = dict(testbed.backend.models)  # the links' models when this object was created
         self._blackholes: set[tuple[str, Direction]] = set()
         self._paused: set[str] = set()
         self._traces: dict[tuple[str, Direction], str] = {}
@@ -44,19 +46,25 @@ class LinkControl:
         names = links_named(request.line, self._links)
         if request.reset:
             for name, direction in [key for key in self._traces if key[0] in names]:
-                self._follow(name, direction, None, "")
+                self.follow_trace(name, direction, None)
         models = {name: self._changed_models(name, request) for name in names}
         self._check_state(request)
         self._check_carrier(names, request)
         try:
             if models != {name: self._backend.models[name] for name in names}:
-                before = {name: self._backend.models[name][0].mtu_bytes for name in names}
-                self._backend.set_models(models)
-                self._change_site_mtus(before)
+                self.set_models(models)
         except (EngineError, ValueError) as error:
             raise InputError(Problem(request.line, None, f"cannot be changed: {error}")) from error
         self._change_state(names, request)
         return names
+
+    def set_models(self, models: Models) -> int:
+        """Give links new models, and sites the MTUs that follow; returns the time of the change (CLOCK_REALTIME, ns).
+        Raises EngineError."""
+        before = {name: self._backend.models[name][0].mtu_bytes for name in models}
+        changed_ns = self._backend.set_models(models)
+        self._change_site_mtus(before)
+        return changed_ns
 
     def remarks(self, names: Iterable[str], request: LinkRequest) -> list[str]:
         """What the change of the links' MTU, if it was one, does not do."""
@@ -73,14 +81,8 @@ class LinkControl:
         names = links_named(request.line, self._links)
         for name in names:
             for direction in request.directions:
-                self._follow(name, direction, trace, request.file)
+                self.follow_trace(name, direction, trace, request.file)
         return names
-
-    def _follow(self, name: str, direction: Direction, trace: Trace | None, file: str) -> None:
-        self._testbed.engine_backend.follow_trace(name, direction, trace)
-        self._traces.pop((name, direction), None)
-        if trace:
-            self._traces[name, direction] = file
 
     def describe(self, text: str) -> list[dict[str, Any]]:
         """The links that ``text`` names, each with its states, and both directions' models and counters."""
@@ -93,7 +95,7 @@ class LinkControl:
         links = []
         for name, link in self._links.items():
             states = self._states(name)
-            pairs = zip(Direction, self._backend.models[name], self._original[name], strict=True)
+            pairs = zip(Direction, self._backend.models[name], self.originals[name], strict=True)
             changes = {
                 direction.value: _differences(model, original)
                 for direction, model, original in pairs
@@ -112,7 +114,7 @@ class LinkControl:
 
     def _changed_models(self, name: str, request: LinkRequest) -> tuple[PipeModel, PipeModel]:
         """Both directions' models with the change applied."""
-        forward, back = self._original[name] if request.reset else self._backend.models[name]
+        forward, back = self.originals[name] if request.reset else self._backend.models[name]
         try:
             if Direction.FORWARD in request.directions:
                 forward = applied(request.change, forward, self._queue_of)
@@ -148,13 +150,11 @@ class LinkControl:
     def _change_state(self, names: tuple[str, ...], request: LinkRequest) -> None:
         state = LinkState(down=False, blackhole=False, paused=False) if request.reset else request.state
         if state.blackhole is not None:
-            for name in names:
-                for direction in request.directions:
-                    self._backend.set_blackhole(name, direction, state.blackhole)
-                    (self._blackholes.add if state.blackhole else self._blackholes.discard)((name, direction))
+            self.set_blackholes(
+                ((name, direction) for name in names for direction in request.directions), state.blackhole
+            )
         if state.paused is not None:
-            self._backend.set_paused(names, state.paused)
-            (self._paused.update if state.paused else self._paused.difference_update)(names)
+            self.set_paused(names, state.paused)
         if state.down is not None:
             for name in names:
                 self._links[name].is_cut = state.down
@@ -164,6 +164,34 @@ class LinkControl:
             for name in names:
                 self._testbed.note_lost_carrier(self._links[name].ends())
                 self._links[name].set_carrier(up=not state.down)
+
+    def set_blackholes(self, directions: Iterable[tuple[str, Direction]], blackhole: bool) -> int:
+        """Make directions of links (name, direction) black holes, or end that; returns the time at which the first
+        changed (CLOCK_REALTIME, ns)."""
+        found = list(directions)
+        times_ns = [self._backend.set_blackhole(*each, blackhole) for each in found]
+        (self._blackholes.update if blackhole else self._blackholes.difference_update)(found)
+        return min(times_ns, default=time.time_ns())
+
+    def set_paused(self, names: Collection[str], paused: bool) -> int:
+        """Pause or resume links; returns the time (CLOCK_REALTIME, ns)."""
+        changed_ns = self._backend.set_paused(names, paused)
+        (self._paused.update if paused else self._paused.difference_update)(names)
+        return changed_ns
+
+    def follow_trace(self, name: str, direction: Direction, trace: Trace | None, file: str = "") -> int:
+        """Let one direction of a link follow a trace, named ``file``, or its model again (None); returns the time
+        (CLOCK_REALTIME, ns)."""
+        changed_ns = self._testbed.engine_backend.follow_trace(name, direction, trace)
+        self._traces.pop((name, direction), None)
+        if trace:
+            self._traces[name, direction] = file
+        return changed_ns
+
+    @property
+    def unusable(self) -> frozenset[str]:
+        """Links that carry nothing in one direction or both, although their ends may have carrier."""
+        return frozenset(self._paused).union(name for name, _ in self._blackholes)
 
     def _states(self, name: str) -> list[str]:
         return [

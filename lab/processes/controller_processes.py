@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from helsewan.common.ownership import create_log
+from helsewan.controller.northbound.controller_client import ControllerClient
 from helsewan.controller.slowpath.too_long import write_link_ends
 from helsewan.emulation.routers.management import ManagementNetwork
 from helsewan.emulation.routers.switches import BRIDGE
@@ -180,6 +182,23 @@ class Controllers:
             self._killed.discard(number)
         return at_ns
 
+    def pause_leader(self) -> tuple[int, int]:
+        """Stop the leading controller's process, which keeps its connections; returns the time (CLOCK_REALTIME, ns) and
+        its number, for `resume`."""
+        number, at_ns = self._leader, time.time_ns()
+        self._processes[number].send_signal(signal.SIGSTOP)
+        return at_ns, number
+
+    def resume(self, number: int) -> int:
+        """Let a controller that was paused go on; returns the time (CLOCK_REALTIME, ns)."""
+        at_ns = time.time_ns()
+        self._processes[number].send_signal(signal.SIGCONT)
+        return at_ns
+
+    def client(self) -> ControllerClient:
+        """A client of the leading controller's control socket."""
+        return ControllerClient(self._plan_file.with_name(CONTROL_SOCKET), self._plan_file)
+
     def close(self) -> None:
         """Kill the controllers; returns when their last events have been passed on."""
         for process in self._processes:
@@ -204,13 +223,17 @@ class Controllers:
 
         Raises ControllerFailed at the deadline, when no more events will arrive, or when a rule was refused."""
 
-        def seen(events: list[Event]) -> bool:
-            for event in events[since:]:
-                if event["event"] == "error" and "rule" in event and router in (None, event["router"]):
-                    raise ControllerFailed(f"{event['router']} {event['message']}: {event['rule']}")
-            return any(e["event"] == kind and router in (None, e.get("router")) for e in events[since:])
+        what = f"{kind} {router or ''}".strip()
+        self.wait_for(what, lambda events: _seen(events, kind, since, router), PROGRAM_DEADLINE_S)
 
-        self.wait_for(f"{kind} {router or ''}".strip(), seen, PROGRAM_DEADLINE_S)
+    def has_event(self, kind: str, since: int = 0, router: str | None = None) -> bool:
+        """Whether there is an event that `wait_for_event` would wait for. Raises ControllerFailed when a rule was
+        refused, or no more events will arrive."""
+        if _seen(self.events, kind, since, router):
+            return True
+        if self._end_reason:
+            raise ControllerFailed(f"no {kind} from the controller: {self._end_reason}")
+        return False
 
     def give_up(self, why: str) -> None:
         """Make all present and future waits fail with the reason ``why``."""
@@ -238,3 +261,13 @@ class Controllers:
             self._on_event(event)
             self.events.append(event)
             self._changed.notify_all()
+
+
+def _seen(events: list[Event], kind: str, since: int, router: str | None) -> bool:
+    """Whether an event of ``kind`` (and of ``router``, if given) is among those from number ``since`` on. Raises
+    ControllerFailed when a rule was refused."""
+    found = events[since:]
+    for event in found:
+        if event["event"] == "error" and "rule" in event and router in (None, event["router"]):
+            raise ControllerFailed(f"{event['router']} {event['message']}: {event['rule']}")
+    return any(event["event"] == kind and router in (None, event.get("router")) for event in found)

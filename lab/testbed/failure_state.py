@@ -10,13 +10,15 @@ from helsewan.topology.model import AccessLinkId, Network
 @dataclass(frozen=True, slots=True)
 class Target:
     """Routers (ids), links (ids) and access links that fail, or are restored, together; ``controller``: the leading
-    controller instead. When a router fails, its links go down too."""
+    controller instead. When a router fails, its links go down too. ``sites``: sites (ids) to which something is
+    done that leaves their links as they are."""
 
     name: str
     routers: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     accesses: tuple[AccessLinkId, ...] = ()
     controller: bool = False
+    sites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ class FailureState:
         self._links -= set(target.links)
         self._accesses -= set(target.accesses)
         return _without(before, self._down())
+
+    @property
+    def failed_links(self) -> frozenset[str]:
+        """Links between routers (ids) that are down because of the current failures."""
+        return frozenset(self._down().links)
 
     def _down(self) -> LinkSet:
         network, failed = self._network, self.routers

@@ -5,11 +5,14 @@ Links go down in their backend, the interfaces at their ends lose carrier, route
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 
 from helsewan.emulation.kernel.backend import KernelBackend
 from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.mininet_links import MininetLink, router_interface
+from helsewan.emulation.links.pipe_model import Direction
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.emulation.routers.management import management_link_name
 from helsewan.emulation.routers.switches import RouterSwitch
@@ -17,6 +20,16 @@ from helsewan.lab.processes.controller_processes import Controllers
 from helsewan.lab.processes.process_monitor import ProcessMonitor
 from helsewan.lab.testbed.failure_state import FailureState, LinkSet, Target
 from helsewan.topology.model import TRUNK_INTERFACE, Network, access_link_name
+
+
+@dataclass(frozen=True)
+class Boot:
+    """The restoration of ``target`` while its ``routers`` boot; ``since``: the number of events that the controllers
+    had reported before."""
+
+    target: Target
+    routers: tuple[str, ...]
+    since: int
 
 
 class FaultInjector:
@@ -36,6 +49,8 @@ class FaultInjector:
         self._links = {link.link_name: link for link in net.links if isinstance(link, MininetLink)}
         self._state = FailureState(network)
         self._lost_carrier: set[tuple[str, str]] = set()
+        self._dark: set[tuple[str, Direction]] = set()  # directions of links whose receiving end has no carrier
+        self._apart: Counter[str] = Counter()  # partitions that a router is in
 
     @property
     def failed_routers(self) -> frozenset[str]:
@@ -65,7 +80,7 @@ class FaultInjector:
         failed_ns = self._set_down(found, down=True)
         # A failed router is powered off, so its own ends need no change.
         self._set_carriers(found, lambda router: router not in self._state.routers, up=False)
-        self._backend.set_down(map(management_link_name, target.routers), down=True)
+        self._backend.set_down(self._management_links(target.routers), down=True)
         for name in found.links:
             self._links[name].has_carrier = False
         for link in accesses:
@@ -82,28 +97,102 @@ class FaultInjector:
         or OSError where it does not start; it is off then, as before."""
         if target.controller:
             return self._controllers.restart_killed()
-        since = len(self._controllers.events)
-        off = [router for router in target.routers if router in self._state.routers]
+        boot = self.boot(target)
         try:
-            self._backend.set_down(map(management_link_name, off), down=False)
+            for router in boot.routers:
+                self._controllers.wait_for_event("switch-programmed", boot.since, router)
+        except BaseException:
+            self.abandon(boot)
+            raise
+        return self.finish(boot)
+
+    def boot(self, target: Target) -> Boot:
+        """Begin to restore ``target``: give its routers power. Once they are programmed (`is_programmed`), `finish`
+        gives its links carrier. Raises CommandError or OSError where a router does not start; it is off then, as
+        before."""
+        off = tuple(router for router in target.routers if router in self._state.routers)
+        boot = Boot(target, off, len(self._controllers.events))
+        try:
+            self._backend.set_down(
+                self._management_links(router for router in off if not self._apart[router]), down=False
+            )
             for router in off:
                 self._router(router).power_on()
                 self._process_monitor.add(self._router(router).pidfds())
-            for router in off:
-                self._controllers.wait_for_event("switch-programmed", since, router)
         except BaseException:
-            for router in off:
-                self._router(router).power_off()
-            self._backend.set_down(map(management_link_name, off), down=True)
+            self.abandon(boot)
             raise
-        found = self._without_cut(self._state.restore(target))
+        return boot
+
+    def is_programmed(self, boot: Boot) -> bool:
+        """Whether all routers that boot hold their rules. Raises ControllerFailed where one refuses a rule."""
+        return all(self._controllers.has_event("switch-programmed", boot.since, router) for router in boot.routers)
+
+    def abandon(self, boot: Boot) -> None:
+        """Cut the power of routers that boot; they, and all that was to be restored, are failed as before."""
+        for router in boot.routers:
+            self._router(router).power_off()
+        self._backend.set_down(self._management_links(boot.routers), down=True)
+
+    def finish(self, boot: Boot) -> int:
+        """Let all that was restored carry again; returns the time (CLOCK_REALTIME, ns)."""
+        found = self._without_cut(self._state.restore(boot.target))
         restored_ns = self._set_down(found, down=False)
         self._set_carriers(found, lambda router: True, up=True)
         for name in found.links:
             self._links[name].has_carrier = True
         for access in found.accesses:
             self._links[access_link_name(*access)].set_carrier(up=True)
+        back = {*found.links, *(access_link_name(*access) for access in found.accesses)}
+        for name, direction in self._dark:
+            if name in back:
+                self._links[name].set_receiver_up(direction, up=False)
         return restored_ns
+
+    def darken(self, names: Iterable[str], direction: Direction) -> None:
+        """One direction of links, which carries nothing any more, has no light at its receiving end: that end loses
+        carrier."""
+        for name in names:
+            self._dark.add((name, direction))
+            link = self._links[name]
+            if receiver := link.receiver(direction):
+                self.note_lost_carrier([receiver])
+            if link.has_carrier:
+                link.set_receiver_up(direction, up=False)
+
+    def lighten(self, names: Iterable[str], direction: Direction) -> None:
+        """End that; the ends of links that are down stay down."""
+        for name in names:
+            self._dark.discard((name, direction))
+            if self._links[name].has_carrier:
+                self._links[name].set_receiver_up(direction, up=True)
+
+    def partition(self, routers: Collection[str]) -> int:
+        """Cut routers off from the management network; returns the time (CLOCK_REALTIME, ns). They go on with what they
+        have, and cannot boot."""
+        self._apart.update(routers)
+        return self._backend.set_down(self._management_links(routers), down=True)
+
+    def rejoin(self, routers: Iterable[str]) -> int:
+        """End one `partition` of routers; returns the time (CLOCK_REALTIME, ns)."""
+        self._apart.subtract(routers)
+        joined = [router for router in routers if not self._apart[router] and router not in self._state.routers]
+        return self._backend.set_down(self._management_links(joined), down=False)
+
+    @property
+    def partitioned(self) -> frozenset[str]:
+        """Routers that are cut off from the management network."""
+        return frozenset(router for router, count in self._apart.items() if count)
+
+    @property
+    def down(self) -> frozenset[str]:
+        """Links between routers that are down, for themselves or with a router at their end, or have an end without
+        carrier."""
+        return self._state.failed_links | {name for name, _ in self._dark if name in self._network.link}
+
+    @staticmethod
+    def _management_links(routers: Iterable[str]) -> list[str]:
+        return [management_link_name(router) for router in routers]
 
     def _without_cut(self, found: LinkSet) -> LinkSet:
         """The links that were not cut on request as well."""

@@ -308,23 +308,24 @@ class Testbed:
 
     def fail(self, target: Target) -> int:
         """Fail ``target``, see `FaultInjector.fail`."""
-        return self._fault_injector.fail(target)
+        return self.faults.fail(target)
 
     def restore(self, target: Target) -> int:
         """Restore ``target``, see `FaultInjector.restore`."""
-        return self._fault_injector.restore(target)
+        return self.faults.restore(target)
 
     def note_lost_carrier(self, interfaces: Iterable[tuple[str, str]]) -> None:
         """Interfaces (node, name) are set down on purpose, see `FaultInjector.note_lost_carrier`."""
-        self._fault_injector.note_lost_carrier(interfaces)
+        self.faults.note_lost_carrier(interfaces)
 
     @property
     def failed_routers(self) -> frozenset[str]:
         """Failed routers, until their links carry again."""
-        return self._fault_injector.failed_routers
+        return self.faults.failed_routers
 
     @property
-    def _fault_injector(self) -> FaultInjector:
+    def faults(self) -> FaultInjector:
+        """What fails and restores the network's parts."""
         return _started_component(self._faults, "nodes")
 
     def dead_parts(self) -> list[str]:
@@ -342,7 +343,7 @@ class Testbed:
         sites' interfaces, which are many. Interfaces that ever lost carrier on purpose are left out."""
         drops = observation.engine_drops(self.engine, self.pipe_names()) if self.has_engine else {}
         nodes = [*self.net.switches, *(self.net.hosts if sites else ())]
-        excluded = self._fault_injector.lost_carrier
+        excluded = self.faults.lost_carrier
         if self._open_vswitch is not None:
             drops |= observation.shared_drops(self._open_vswitch, excluded)
         return drops | observation.interface_drops(nodes, excluded)

@@ -1,8 +1,9 @@
-"""Merges a policy with the policies it includes into one document that keeps the file and line of every value.
+"""Merges a file with the files it includes into one document that keeps the file and line of every value.
 
 Files are layers: a file overrides those it includes, and later includes override earlier ones. A file first removes
 what its ``remove`` names, then merges its own entries: entries of the same name are merged key by key, and a key's
-value is replaced as a whole. ``name`` and ``description`` are not inherited.
+value is replaced as a whole. ``name`` and ``description`` are not inherited. All files are of one
+`Grammar`: policies, or scenarios.
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ from helsewan.common.document import MAX_BYTES, Document, SourcePosition
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest, validate
 from helsewan.common.yaml_writer import to_yaml
+from helsewan.policies.language.grammar import INCLUDE_KEYS, Grammar
 from helsewan.policies.language.refusal import Refusal
-from helsewan.policies.language.schema import ALL, NAMED_SECTIONS, SECTIONS, IncludeKeys
+from helsewan.policies.language.schema import ALL, IncludeKeys
 
 Path = tuple[str | int, ...]
 
 MAX_FILES = 32
 MAX_DEPTH = 8  # levels of nested includes
-_KEYS = frozenset(IncludeKeys.model_fields)
-_OWN = ("name", "description")  # keys that are not inherited
 
 
 class Source(NamedTuple):
@@ -50,23 +50,23 @@ class MergedDocument(Document):
         return self.positions[self.known(path)]
 
 
-def resolve(source: Source, open_: Open) -> Document:
+def resolve(source: Source, open_: Open, grammar: Grammar) -> Document:
     """``source`` merged with its includes. Raises ``InputError`` with all invalid includes and removals."""
     document = source.document
-    if not isinstance(document.data, dict) or not _KEYS & document.data.keys():
+    if not isinstance(document.data, dict) or not INCLUDE_KEYS & document.data.keys():
         return document
-    sources = _Sources(open_)
+    sources = _Sources(open_, grammar)
     sources.add(source, ())
     merged = _Entry(0, document, {})
     positions: dict[Path, SourcePosition] = {}
     if not sources.problems:
         for layer, (included, _) in zip(reversed(range(len(sources.found))), sources.found, strict=True):
-            merged = _without(merged, layer, included, positions, sources.problems)
-            merged = _overlaid(merged, _entries_of(layer, included, (), included.data))
+            merged = _without(merged, layer, included, positions, sources.problems, grammar)
+            merged = _overlaid(merged, _entries_of(layer, included, (), included.data, grammar))
     if sources.problems:
         raise InputError(*sources.problems)
     positions |= _positions(merged)
-    own = {key: document.data[key] for key in _OWN if key in document.data}
+    own = {key: document.data[key] for key in grammar.own if key in document.data}
     data = {**own, **_data(merged, ())}
     lines = {path: position.line for path, position in positions.items()}
     return MergedDocument(document.name, data, lines, to_yaml(data), positions)
@@ -77,6 +77,7 @@ class _Sources:
     """The files found, each once, included files before those that include them."""
 
     open: Open
+    grammar: Grammar
     found: list[Source] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     tried: int = 0
@@ -85,7 +86,7 @@ class _Sources:
         """Add a file and its includes; ``above`` has the ids of the files that include it, outermost first."""
         document = source.document
         try:
-            keys = {key: document.data[key] for key in _KEYS & document.data.keys()}
+            keys = {key: document.data[key] for key in INCLUDE_KEYS & document.data.keys()}
             names = validate(Document(document.name, keys, document.lines), IncludeKeys).include
         except InputError as error:
             self.problems += error.problems
@@ -101,20 +102,21 @@ class _Sources:
         self.found.append(source)
 
     def _include(self, name: str, source: Source, above: tuple[str, ...]) -> None:
+        noun = self.grammar.noun
         self.tried += 1
         if self.tried > MAX_FILES:
-            raise Refusal(f"is more than the {MAX_FILES} includes that a policy may have", "write some into one file")
+            raise Refusal(f"is more than the {MAX_FILES} includes that a {noun} may have", "write some into one file")
         if len(above) > MAX_DEPTH:
             raise Refusal(f"is included more than {MAX_DEPTH} files deep", "include it from an outer file")
         included = self.open(name, source)
         if included.id in above:
             raise Refusal("includes this file again, in a cycle", "remove one of the includes")
         if not isinstance(included.document.data, dict):
-            raise Refusal("is no policy", "a policy is a map of keys to values")
+            raise Refusal(f"is no {noun}", f"a {noun} is a map of keys to values")
         if any(included.id == each.id for each in self.found):
             return
         if sum(len(each.document.text) for each in (*self.found, included)) > MAX_BYTES:
-            raise Refusal(f"makes the policy longer than {MAX_BYTES} characters", "include less")
+            raise Refusal(f"makes the {noun} longer than {MAX_BYTES} characters", "include less")
         self.add(included, above)
 
 
@@ -127,12 +129,12 @@ class _Entry:
     parts: Mapping[str, _Entry] | None
 
 
-def _entries_of(layer: int, document: Document, path: Path, value: Any) -> _Entry:
+def _entries_of(layer: int, document: Document, path: Path, value: Any, grammar: Grammar) -> _Entry:
     """The value of a layer, split into the parts that other layers can replace."""
     parts = None
-    if isinstance(value, dict) and (len(path) < 2 or (len(path) == 2 and path[0] in NAMED_SECTIONS)):
-        keys = value.keys() if path else value.keys() - _KEYS
-        parts = {key: _entries_of(layer, document, (*path, key), value[key]) for key in value if key in keys}
+    if isinstance(value, dict) and (len(path) < 2 or (len(path) == 2 and path[0] in grammar.named_sections)):
+        keys = value.keys() if path else value.keys() - INCLUDE_KEYS
+        parts = {key: _entries_of(layer, document, (*path, key), value[key], grammar) for key in value if key in keys}
     return _Entry(layer, document, parts)
 
 
@@ -145,12 +147,17 @@ def _overlaid(under: _Entry | None, over: _Entry) -> _Entry:
 
 
 def _without(
-    merged: _Entry, layer: int, document: Document, positions: dict[Path, SourcePosition], problems: list[Problem]
+    merged: _Entry,
+    layer: int,
+    document: Document,
+    positions: dict[Path, SourcePosition],
+    problems: list[Problem],
+    grammar: Grammar,
 ) -> _Entry:
     """The merged value without keys that are not inherited, and without removals, whose positions are added to
     ``positions``."""
-    sections = {key: part for key, part in (merged.parts or {}).items() if key not in _OWN}
-    for at, path in _removals(document, problems):
+    sections = {key: part for key, part in (merged.parts or {}).items() if key not in grammar.own}
+    for at, path in _removals(document, problems, grammar):
         parent = sections if len(path) == 1 else dict((sections.get(path[0]) or merged).parts or {})
         if path[-1] not in parent or path[0] not in sections:
             known = parent if path[0] in sections or len(path) == 1 else ()
@@ -165,15 +172,16 @@ def _without(
     return _Entry(layer, document, sections)
 
 
-def _removals(document: Document, problems: list[Problem]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+def _removals(document: Document, problems: list[Problem], grammar: Grammar) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """The removals of a layer: path of the removal, and path of the removed section or entry."""
     for section, names in document.data.get("remove", {}).items():
         at = ("remove", section)
-        if section not in SECTIONS:
-            problems.append(Problem(document.where(at), None, "is no section of a policy", nearest(section, SECTIONS)))
+        if section not in grammar.sections:
+            reason = f"is no section of a {grammar.noun}"
+            problems.append(Problem(document.where(at), None, reason, nearest(section, grammar.sections)))
         elif names == ALL:
             yield at, (section,)
-        elif section in NAMED_SECTIONS:
+        elif section in grammar.named_sections:
             yield from (((*at, number), (section, name)) for number, name in enumerate(names))
         else:
             problems.append(Problem(document.where(at), None, "has no entries", f"write {ALL} to remove the section"))

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from helsewan.policies.language.schema import NAMED_SECTIONS, PolicySpec
+from helsewan.policies.language.grammar import POLICY, Grammar
+from helsewan.policies.language.schema import PolicySpec
 
 Path = tuple[str | int, ...]
 Lost = frozenset[tuple[str, ...]]  # (section,) or (section, entry)
@@ -19,10 +20,10 @@ def partial_parse(data: Any, faults: Iterable[Path]) -> tuple[PolicySpec, Lost] 
     """The policy without entries that have ``faults``, and the paths of those; None if the rest is not valid either."""
     if not isinstance(data, dict):
         return None
-    lost = frozenset(_entry(path) for path in faults)
+    lost = frozenset(entry_at(path, POLICY) for path in faults)
     kept: dict[str, Any] = {}
     for section, value in data.items():
-        if isinstance(value, dict) and section in NAMED_SECTIONS:
+        if isinstance(value, dict) and section in POLICY.named_sections:
             kept[section] = {name: entry for name, entry in value.items() if (section, name) not in lost}
         else:
             kept[section] = value
@@ -30,7 +31,7 @@ def partial_parse(data: Any, faults: Iterable[Path]) -> tuple[PolicySpec, Lost] 
         if not entry:
             kept.pop(section, None)
     required: dict[str, Any] = {
-        section: {} for section in NAMED_SECTIONS if PolicySpec.model_fields[section].is_required()
+        section: {} for section in POLICY.named_sections if PolicySpec.model_fields[section].is_required()
     }
     try:
         return PolicySpec.model_validate({"name": _NAMELESS, **required, **kept}), lost
@@ -38,7 +39,7 @@ def partial_parse(data: Any, faults: Iterable[Path]) -> tuple[PolicySpec, Lost] 
         return None
 
 
-def _entry(path: Path) -> tuple[str, ...]:
-    """Path of the entry, or of the section without named entries, that contains a fault."""
-    depth = 2 if path[0] in NAMED_SECTIONS else 1
+def entry_at(path: Path, grammar: Grammar) -> tuple[str, ...]:
+    """Path of the entry, or of the section without named entries, that contains a fault at ``path``."""
+    depth = 2 if path[0] in grammar.named_sections else 1
     return tuple(str(part) for part in path[:depth])

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Any, TypeVar, get_origin
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from helsewan.common.units import parse_duration_us, parse_rate_bps, parse_share
+from helsewan.common.units import DURATION, RATE, SHARE, parse_duration_us, parse_rate_bps, parse_share
 from helsewan.policies.language.dscp import parse_dscp
 from helsewan.policies.language.ports import PortRange, parse_ports
 from helsewan.policies.language.protocols import parse_protocol
@@ -28,11 +28,13 @@ ALL = "all"
 QUEUES = 8  # per link: the MPLS traffic class tells eight apart (RFC 5462)
 
 
-def _quantity(example: str, description: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "examples": [example], "description": description})
+def quantity(pattern: str, example: str, description: str) -> WithJsonSchema:
+    """The JSON Schema of a quantity, a text of ``pattern``."""
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example], "description": description})
 
 
-def _name(value: str) -> str:
+def parse_name(value: str) -> str:
+    """``value`` if it can be the name of an entry. Raises ``Refusal``."""
     if not re.fullmatch(_NAME, value):
         raise Refusal("is no name", "use a to z, 0 to 9, . and -, at most 60 of them")
     return value
@@ -45,9 +47,9 @@ def _listed(value: object) -> object:
 def _removed(value: object) -> object:
     if not isinstance(value, Mapping):
         return value
-    for names in value.values():
+    for section, names in value.items():
         if names != ALL and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-            raise Refusal("has no entries to remove", f"write contracts: [name, other-name], or contracts: {ALL}")
+            raise Refusal("has no entries to remove", f"write {section}: [name, other-name], or {section}: {ALL}")
     return value
 
 
@@ -64,11 +66,11 @@ def _not_empty(values: tuple[Item, ...]) -> tuple[Item, ...]:
 
 
 Some = Annotated[tuple[Item, ...], AfterValidator(_not_empty), Field(json_schema_extra={"minItems": 1})]
-Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{_NAME}$"})]
+Name = Annotated[str, AfterValidator(parse_name), Field(json_schema_extra={"pattern": f"^{_NAME}$"})]
 RouteTarget = Annotated[str, Field(min_length=1)]
-Duration = Annotated[int, BeforeValidator(parse_duration_us), _quantity("20 ms", "a duration with its unit")]
-Rate = Annotated[int, BeforeValidator(parse_rate_bps), _quantity("2 Mbit/s", "a rate with its unit")]
-Share = Annotated[float, BeforeValidator(parse_share), _quantity("30 %", "a percentage")]
+Duration = Annotated[int, BeforeValidator(parse_duration_us), quantity(DURATION, "20 ms", "a duration with its unit")]
+Rate = Annotated[int, BeforeValidator(parse_rate_bps), quantity(RATE, "2 Mbit/s", "a rate with its unit")]
+Share = Annotated[float, BeforeValidator(parse_share), quantity(SHARE, "30 %", "a percentage")]
 Dscp = Annotated[
     int,
     BeforeValidator(parse_dscp),
@@ -331,12 +333,12 @@ class PathsSpec(_Strict):
 
 
 class IncludeKeys(_Strict):
-    """Keys for including other policies; absent after merging."""
+    """Keys for including other files of the same kind; absent after merging."""
 
     include: Annotated[Some[str], BeforeValidator(_listed), _NAMES] = ()
-    """policies that this one changes: names of the library, or files"""
+    """files that this one changes: names of the library, or paths"""
     remove: Annotated[dict[str, Any], BeforeValidator(_removed), _REMOVED] = {}
-    """entries removed from the included policies, by section: names, or all"""
+    """entries removed from the included files, by section: names, or all"""
 
 
 class PolicySpec(IncludeKeys):
@@ -364,11 +366,3 @@ class PolicySpec(IncludeKeys):
     """how soon failures are detected"""
     paths: PathsSpec | None = None
     """demand that paths must carry, and how far it may fill links"""
-
-
-SECTIONS = {
-    field.alias or name: field
-    for name, field in PolicySpec.model_fields.items()
-    if name not in IncludeKeys.model_fields and name not in ("name", "description")
-}
-NAMED_SECTIONS = frozenset(name for name, field in SECTIONS.items() if get_origin(field.annotation) is dict)

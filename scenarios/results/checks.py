@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from math import isnan
+from math import inf, isnan, nan
 
 from helsewan.common.exit_codes import ExitCode
-from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficPlan
+from helsewan.lab.applications.records import Exchange
+from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec, TrafficPlan
 from helsewan.lab.health.stalls import told, worst_stall
 from helsewan.lab.health.validity import Grade, ValidityFinding
-from helsewan.scenarios.results.exchange_figures import ExchangeFigures, ExchangeMeasurement
-from helsewan.scenarios.results.measure import Figures, Measurement, Window
+from helsewan.scenarios.results.exchange_figures import ExchangeMeasurement
+from helsewan.scenarios.results.measure import Measurement, Window
+from helsewan.scenarios.results.outages import ArrivedDatagrams, minutes_lost, time_to_repair
 from helsewan.scenarios.spec.checks.metrics import METRICS, Limit, Metric, Source, Unit, show
-from helsewan.scenarios.spec.checks.schema import CheckSpec, Over, Scope
+from helsewan.scenarios.spec.checks.schema import CheckSpec, FlowSelection, Over, Scope, Severity
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.targets import Fate
-from helsewan.scenarios.spec.timeline.timepoints import RUN
+from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
+from helsewan.scenarios.traffic.selection import judged, selects
+from helsewan.topology.model import Region
 
 
 class RunVerdict(str, Enum):
@@ -37,7 +41,7 @@ class RunVerdict(str, Enum):
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """A check's outcome. ``passed`` is None for an optional check that selected nothing; ``value`` is in ``unit`` (NaN:
-    there was none). ``conclusive``: no slow machine can cause a failure."""
+    there was none). ``conclusive``: no slow machine can cause a failure. ``severity``: what a failure means."""
 
     name: str
     metric: str
@@ -47,6 +51,12 @@ class CheckResult:
     unit: str
     detail: str
     conclusive: bool = False
+    severity: Severity = Severity.MUST
+
+    @property
+    def fails_the_run(self) -> bool:
+        """Whether the run fails by this check; a check that should hold and does not is a warning."""
+        return self.passed is False and self.severity is Severity.MUST
 
     @property
     def shown(self) -> str:
@@ -56,17 +66,42 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What checks are evaluated on. ``fates``: the effect of the failures on traffic between (client, server) sites."""
+    """What checks and assertions are evaluated on. ``fates``: the effect of the failures on traffic between (client,
+    server) sites; ``regions``: of sites by id; ``phases`` and ``event_times`` as they took place; ``event_delays_us``
+    by metric and event; ``arrived`` and ``done``: single datagrams and requests."""
 
     traffic: TrafficPlan
     fates: Mapping[tuple[str, str], Fate]
     flows: Measurement
     exchanges: ExchangeMeasurement
+    arrived: ArrivedDatagrams
+    done: Sequence[Exchange] = ()
+    phases: Sequence[Window] = ()
+    event_times: Mapping[str, EventTime] = field(default_factory=dict)
+    event_delays_us: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    regions: Mapping[str, Region] = field(default_factory=dict)
 
 
 def judge(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResult, ...]:
     """Every check of the scenario, in its order. A check that selects nothing fails unless it is optional."""
     return tuple(_judge_one(name, check, evidence) for name, check in spec.checks.items())
+
+
+def selected_flows(selection: FlowSelection, metric: Metric, evidence: Evidence) -> list[FlowSpec]:
+    """The flows that a check or an assertion judges by ``metric``."""
+    flows = (flow for flow in evidence.traffic.flows if judged(selection, metric.name, flow))
+    return [flow for flow in flows if _is_selected(selection, flow, evidence)]
+
+
+def selected_exchanges(selection: FlowSelection, evidence: Evidence) -> list[ExchangeSpec]:
+    """The exchanges that a check or an assertion judges."""
+    return [one for one in evidence.traffic.exchanges if _is_selected(selection, one, evidence)]
+
+
+def _is_selected(selection: FlowSelection, spec: FlowSpec | ExchangeSpec, evidence: Evidence) -> bool:
+    if not selects(selection, spec, evidence.regions):
+        return False
+    return selection.scope is Scope.ALL or evidence.fates[spec.client, spec.server].value == selection.scope.value
 
 
 def near_stalls(
@@ -94,7 +129,7 @@ def near_stalls(
 
 def verdict(results: Iterable[CheckResult], grade: Grade) -> RunVerdict:
     """Void when the validity's ``grade`` is, but for failures that no slow machine can cause."""
-    failed = [result for result in results if result.passed is False]
+    failed = [result for result in results if result.fails_the_run]
     if any(result.conclusive for result in failed):
         return RunVerdict.FAIL
     if grade is Grade.VOID:
@@ -102,62 +137,104 @@ def verdict(results: Iterable[CheckResult], grade: Grade) -> RunVerdict:
     return RunVerdict.FAIL if failed else RunVerdict.PASS
 
 
-_Selected = tuple[FlowSpec | ExchangeSpec, Figures | ExchangeFigures]
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What a check compares with its limit: a value by name for each thing it judges, of which ``noun`` says what it
+    is. ``pooled``: the values are one, of so many things together."""
+
+    noun: str
+    values: Mapping[str, float]
+    pooled: int = 0
 
 
 def _judge_one(name: str, check: CheckSpec, evidence: Evidence) -> CheckResult:
     metric = METRICS[check.metric]
-    phase = check.phase or RUN
-    selected = list(_selection(check, metric, phase, evidence))
-    if not selected:
-        detail = (
-            "selects nothing"
-            if check.optional
-            else f"selects no {metric.source.value}: the scenario has none that fits"
-        )
-        return _result(name, check, metric, None if check.optional else False, float("nan"), detail)
-    if check.over is Over.TOGETHER:
-        ids = [spec.id for spec, _ in selected]
-        source = evidence.flows if metric.source is Source.FLOW else evidence.exchanges
-        value = float(getattr(source.pool(ids, phase), metric.field))
-        return _result(name, check, metric, check.limit.holds(value), value, f"{len(selected)} together")
-    values = [(float(getattr(figures, metric.field)), spec.name) for spec, figures in selected]
-    value, worst = max(values, key=lambda pair: _badness(pair[0], check.limit))
-    broken = sum(not check.limit.holds(value) for value, _ in values)
-    detail = f"{broken} of {len(values)} outside the limit, worst {worst}" if broken else f"worst of {len(values)}"
-    return _result(name, check, metric, not broken, value, detail)
+    found = _values(check, metric, check.phase or RUN, evidence)
+    if not found.values:
+        if check.optional:
+            return _result(name, check, None, nan, "selects nothing")
+        return _result(name, check, False, nan, f"selects no {found.noun}: the scenario has none that fits")
+    if isinstance(check.limit, Limit):
+        limits = dict.fromkeys(found.values, check.limit)
+    else:
+        bases = _values(check, metric, str(check.than), evidence).values
+        limits = {key: check.limit.against(bases.get(key, nan)) for key in found.values}
+    worst = max(found.values, key=lambda key: _badness(found.values[key], limits[key]))
+    base = "" if check.than is None else f"; {_bound(limits[worst])} by {check.than}"
+    value = found.values[worst]
+    broken = sum(not limits[key].holds(value) for key, value in found.values.items())
+    if found.pooled:
+        detail = f"{found.pooled} together"
+    elif broken:
+        detail = f"{broken} of {len(found.values)} outside the limit, worst {worst}"
+    else:
+        detail = f"worst of {len(found.values)}"
+    return _result(name, check, not broken, value, detail + base)
 
 
-def _selection(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) -> Iterator[_Selected]:
-    """The flows or exchanges that a check judges, with their figures in the phase."""
-    if metric.source is Source.EXCHANGE:
-        for exchange in evidence.traffic.exchanges:
-            has_metric = not metric.kinds or exchange.kind in metric.kinds
-            is_measured = (exchange.id, phase) in evidence.exchanges.figures
-            if has_metric and is_measured and _is_selected(check, exchange, evidence):
-                yield exchange, evidence.exchanges.figures[exchange.id, phase]
-        return
-    expected = Expect.DENIED if metric.name == "leaked" else Expect.DELIVERED
-    for flow in evidence.traffic.flows:
-        meant = flow.expect is expected and flow.is_meant_by(check.traffic)
-        if meant and _is_selected(check, flow, evidence) and (flow.id, phase) in evidence.flows.figures:
-            yield flow, evidence.flows.figures[flow.id, phase]
+def _values(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) -> _Judged:
+    """What ``check`` judges, in ``phase``."""
+    source, event = metric.source, str(check.event)
+    if source is Source.EVENT:
+        delay_us = evidence.event_delays_us.get((metric.name, event))
+        return _Judged("change after the event", {} if delay_us is None else {event: delay_us})
+    if source is Source.EXCHANGE:
+        exchanges = [one for one in selected_exchanges(check, evidence) if metric.is_of(one.kind)]
+        return _measured(check, metric, phase, exchanges, evidence.exchanges)
+    flows = selected_flows(check, metric, evidence)
+    if source is Source.OUTAGE:
+        time = evidence.event_times.get(event)
+        repairs_us = {flow.name: time_to_repair(evidence.arrived, flow, time) if time else nan for flow in flows}
+        return _Judged("flow", repairs_us)
+    if source is Source.SITE:
+        return _Judged("site", _minutes_lost(check, flows, phase, evidence))
+    return _measured(check, metric, phase, flows, evidence.flows)
 
 
-def _is_selected(check: CheckSpec, spec: FlowSpec | ExchangeSpec, evidence: Evidence) -> bool:
-    if check.cls not in (None, spec.class_name) or (check.traffic is not None and check.traffic not in spec.groups):
-        return False
-    return check.scope is Scope.ALL or evidence.fates[spec.client, spec.server].value == check.scope.value
+def _measured(
+    check: CheckSpec,
+    metric: Metric,
+    phase: str,
+    specs: Sequence[FlowSpec] | Sequence[ExchangeSpec],
+    measurement: Measurement | ExchangeMeasurement,
+) -> _Judged:
+    """The figures of flows or exchanges in a phase: of each, or pooled."""
+    known = [spec for spec in specs if (spec.id, phase) in measurement.figures]
+    noun = metric.source.value
+    if known and check.over is Over.TOGETHER:
+        pooled = measurement.pool([spec.id for spec in known], phase)
+        return _Judged(noun, {"": float(getattr(pooled, metric.field))}, len(known))
+    return _Judged(
+        noun, {spec.name: float(getattr(measurement.figures[spec.id, phase], metric.field)) for spec in known}
+    )
+
+
+def _minutes_lost(check: CheckSpec, flows: Sequence[FlowSpec], phase: str, evidence: Evidence) -> dict[str, float]:
+    """Minutes lost, by site, of the sites that the check names, or that have a part in the flows that it selects."""
+    window = next((window for window in evidence.phases if window.name == phase), None)
+    lost = minutes_lost(evidence.arrived, flows, window) if window else {}
+    return {
+        site: minutes
+        for site, minutes in lost.items()
+        if check.site in (None, site) and check.region in (None, evidence.regions.get(site))
+    }
 
 
 def _badness(value: float, limit: Limit) -> float:
     """How far a value is on the wrong side of the limit, larger is worse; no value at all is worst."""
-    if isnan(value):
-        return float("inf")
+    if isnan(value) or isnan(limit.bound):
+        return inf
     if limit.comparison == "==":
         return abs(value - limit.bound)
-    return value if limit.comparison in ("<", "<=") else -value
+    return value - limit.bound if limit.comparison in ("<", "<=") else limit.bound - value
 
 
-def _result(name: str, check: CheckSpec, metric: Metric, passed: bool | None, value: float, detail: str) -> CheckResult:
-    return CheckResult(name, metric.name, passed, value, str(check.limit), metric.unit.value, detail, metric.conclusive)
+def _bound(limit: Limit) -> str:
+    return "no value" if isnan(limit.bound) else f"{limit.comparison} {show(limit.bound, limit.unit)}"
+
+
+def _result(name: str, check: CheckSpec, passed: bool | None, value: float, detail: str) -> CheckResult:
+    metric = METRICS[check.metric]
+    limit = str(check.limit) if check.than is None else f"{check.limit} of {check.than}"
+    facts = metric.conclusive, check.severity
+    return CheckResult(name, metric.name, passed, value, limit, metric.unit.value, detail, *facts)

@@ -9,11 +9,12 @@
     validity        grade: "valid", "suspect" or "void" (docs/validity.md); reasons: each with its grade, what, where
                     (link or component; "": everywhere), seconds (of the run; []: over all of it), value, limit, unit
     void            the reasons of grade void, for people
-    checks          name, metric, passed (null: left out), value, limit, detail; unit, that of value: "us", "bit/s",
-                    "share" (0 to 1), "count", "MOS" (1 to 4.5) or "R" (ITU-T G.107); conclusive: no slow machine
-                    can cause a failure
+    checks          of checks and assertions: name, metric, passed (null: left out), value, limit, detail; unit, that
+                    of value: "us", "bit/s", "share" (0 to 1), "count", "min", "MOS" (1 to 4.5) or "R" (ITU-T G.107);
+                    conclusive: no slow machine can cause a failure; severity: "must", or "should", whose failure is a
+                    warning
     keeping_up      every demand on the machine: name, worst value, the bounds suspect and void, unit, whether kept
-    phases          name, start_us, end_us as they took place, from the run's start
+    phases          name, start_us, end_us as they took place, from the run's start; none has a part of the warm-up
     classes         class -> phase -> figures of its flows together (probes and controls left out)
     traffic         entry of the traffic -> phase -> figures together
     flows           each flow: what it was, its fate, phase -> figures
@@ -57,6 +58,7 @@ from helsewan.scenarios.spec.spec import Scenario
 
 SCHEMA = 3
 RESULT = "result.json"
+INTERRUPTED = "interrupted"  # why a run that the user ended has no verdict
 DIGITS = 4  # after the point; finer than any figure is true
 
 Result = dict[str, Any]

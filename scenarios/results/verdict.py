@@ -16,6 +16,7 @@ from helsewan.lab.health.validity import Reason
 from helsewan.scenarios.spec.checks.metrics import METRICS, Unit, show
 
 _MARKS = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("-", "dim")}
+_WARNING = ("WARN", "bold yellow")
 _VERDICTS = {"pass": "bold green", "fail": "bold red", "void": "bold yellow", "error": "bold red"}
 REASONS_OF_A_KIND = 3
 _COLUMNS = ("sent", "loss", "delay_p50", "delay_p99", "pdv_p99", "gap", "rate", "mos")
@@ -55,8 +56,15 @@ def _summary(result: dict[str, Any]) -> str:
         return f"{result['scenario']}, seed {result['seed']}: {error}"
     outcomes = [check["passed"] for check in result["checks"]]
     kept, broken, left = (outcomes.count(outcome) for outcome in (True, False, None))
-    text = f"{result['scenario']}, seed {result['seed']}: {kept} checks passed, {broken} failed"
+    warnings = sum(_mark(check) is _WARNING for check in result["checks"])
+    text = f"{result['scenario']}, seed {result['seed']}: {kept} checks passed, {broken - warnings} failed"
+    text += f", {warnings} should have held" if warnings else ""
     return text + (f", {left} selected nothing" if left else "")
+
+
+def _mark(check: dict[str, Any]) -> tuple[str, str]:
+    """How a check's outcome is shown, and its style."""
+    return _WARNING if check["passed"] is False and check["severity"] == "should" else _MARKS[check["passed"]]
 
 
 def _checks_table(result: dict[str, Any]) -> Table:
@@ -64,7 +72,7 @@ def _checks_table(result: dict[str, Any]) -> Table:
     for name in ("check", "", "value", "limit", "detail"):
         table.add_column(name, justify="right" if name == "value" else "left", overflow="fold")
     for check in result["checks"]:
-        mark, style = _MARKS[check["passed"]]
+        mark, style = _mark(check)
         cells = (escape(cell) for cell in (check["name"], *_check_cells(check)))
         table.add_row(next(cells), f"[{style}]{mark}[/]", *cells)
     return table
@@ -95,7 +103,7 @@ def _class_rows(result: dict[str, Any]) -> Iterator[tuple[str, str, Sequence[str
 def _lines(result: dict[str, Any]) -> Iterator[str]:
     for check in result["checks"]:
         value, limit, detail = _check_cells(check)
-        yield f"{_MARKS[check['passed']][0]}  {check['name']}: {value} ({check['metric']} {limit}; {detail})"
+        yield f"{_mark(check)[0]}  {check['name']}: {value} ({check['metric']} {limit}; {detail})"
     for name, phase, cells in _class_rows(result):
         figures = ", ".join(f"{column} {cell}" for column, cell in zip(_COLUMNS, cells, strict=True))
         yield f"class {name}, {phase}: {figures}"

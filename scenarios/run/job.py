@@ -7,19 +7,19 @@ from pathlib import Path
 
 from helsewan.emulation.routers.forwarding import Forwarding
 from helsewan.lab.flows.flowspec import TrafficPlan
-from helsewan.lab.testbed.failure_state import Target
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.spec.spec import Scenario
+from helsewan.scenarios.spec.timeline.prepare import PreparedTimeline
 
 
 @dataclass(frozen=True)
 class Job:
-    """Run ``scenario`` on ``plan``, with the ``targets`` of its events and its ``traffic``. Results go into
+    """Run ``scenario`` on ``plan``, with its ``timeline`` and ``traffic``. Results go into
     ``directory``; ``debug`` prints tracebacks; ``forwarding`` carries the frames."""
 
     scenario: Scenario
     plan: Plan
-    targets: dict[str, Target]
+    timeline: PreparedTimeline
     traffic: TrafficPlan
     directory: Path
     debug: bool

@@ -17,6 +17,7 @@ from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports import results
 
 METRIC, LIMIT = "violations", "== 0"
+_UNREAD = "the rules were not read: the event that they belong to did not take place"
 _CONCLUSIVE = frozenset({FindingKind.LEAK, FindingKind.MISDELIVERED})  # no slow machine causes these
 
 
@@ -26,6 +27,7 @@ class Proofs:
 
     static: Mapping[str, VerificationReport]
     live: Mapping[str, LiveReport]
+    unread: tuple[str, ...] = ()  # times that never came, because an event did not take place
 
     def checks(self) -> tuple[CheckResult, ...]:
         """One check for each report."""
@@ -37,7 +39,11 @@ class Proofs:
             _check(f"live-{name}", report.findings, _live_claim(report), report.deaf)
             for name, report in self.live.items()
         )
-        return (*static, *live)
+        unread = (
+            CheckResult(f"proof-{name}", METRIC, False, float("nan"), LIMIT, Unit.COUNT.value, _UNREAD, False)
+            for name in self.unread
+        )
+        return (*static, *unread, *live)
 
     def as_json(self) -> dict[str, Any]:
         """Both kinds of reports as plain data, for ``result.json``."""
@@ -47,9 +53,11 @@ class Proofs:
         }
 
 
-def proofs(plan: Plan, dumps: Mapping[str, Path], live: Mapping[str, LiveReport]) -> Proofs:
-    """Prove the rules in dump files. Raises InputError for a file that is no dump."""
-    return Proofs({name: proved(plan, from_file(file)) for name, file in dumps.items()}, live)
+def proofs(plan: Plan, wanted: Iterable[str], dumps: Mapping[str, Path], live: Mapping[str, LiveReport]) -> Proofs:
+    """Prove the rules in dump files, of which those of the names ``wanted`` should be there. Raises InputError for a
+    file that is no dump."""
+    static = {name: proved(plan, from_file(file)) for name, file in dumps.items()}
+    return Proofs(static, live, tuple(name for name in wanted if name not in dumps))
 
 
 def _live_json(live: LiveReport) -> dict[str, Any]:

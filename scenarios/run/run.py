@@ -33,13 +33,18 @@ from helsewan.lab.health.health_monitor import HealthMonitor
 from helsewan.lab.health.validity import Grade, assess, of_plan
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.processes.history import History
+from helsewan.lab.programs.engine import ProgramEngine
+from helsewan.lab.programs.records import ProgramResult
 from helsewan.lab.proofs.rule_sources import from_file
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.lab.testbed.testbed_metrics import TestbedMetrics
 from helsewan.scenarios.run.engine import Engine
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.rule_reader import RuleReader
-from helsewan.scenarios.run.timeline import Timeline
+from helsewan.scenarios.run.timeline.actions import Actions
+from helsewan.scenarios.run.timeline.conditions import Conditions
+from helsewan.scenarios.run.timeline.effects import UndoStack
+from helsewan.scenarios.run.timeline.timeline import Timeline
 from helsewan.scenarios.spec.checks.schema import VerifySpec
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
 from helsewan.scenarios.traffic.offered_load import offered_load
@@ -50,6 +55,8 @@ if TYPE_CHECKING:
 LEAD_NS = 500_000_000  # from starting the senders to the first datagram
 TAIL_S = 0.5  # after sending ends, for datagrams in flight; longer than any one-way delay
 TICK_S = 0.25
+PROGRAMS = "programs"  # the folder of programs' outputs in a run's directory
+_CHECK_TAKES_S = 0.005  # no look at the processes so shortly before an event
 
 
 class SandboxBroken(RuntimeError):
@@ -71,6 +78,7 @@ class Collected:
     records: Array
     due: Array
     exchanges: tuple[Exchange, ...]
+    programs: tuple[ProgramResult, ...]
     traffic: SenderHealth
     begins: BeginHealth
     links: Lateness | None
@@ -101,17 +109,16 @@ class Run:
         self._flows = job.traffic.flows
         self._verify = job.scenario.spec.verify or VerifySpec.model_construct()
         self._reader = RuleReader(job.directory)
-        self._closing = ExitStack()  # of the engines
+        self._closing = ExitStack()  # what was begun last is ended first
+        self._checked_at = 0.0
 
     def execute(self) -> Collected:
         """Do the whole run. Raises SandboxBroken, CapacityExceeded, or the error of a part that did not come up."""
-        try:
+        with self._closing:
+            self._closing.callback(self._testbed.close)
+            self._closing.callback(self._reader.close)
             with cores_awake() as awake:
                 return self._execute(awake)
-        finally:
-            self._closing.close()
-            self._reader.close()
-            self._testbed.close()
 
     def _execute(self, awake: bool) -> Collected:
         began = time.monotonic()
@@ -127,9 +134,17 @@ class Run:
         seed = self._job.scenario.spec.network.seed
         flows = FlowEngine(self._flows, self._testbed.socket_in, cookie=seed & 0xFFFFFFFF)
         exchanges = ApplicationEngine(self._job.traffic.exchanges, self._testbed.socket_in)
-        engines: tuple[Engine, ...] = (flows, exchanges)
+        programs = ProgramEngine(self._job.traffic.programs, self._testbed.site, self._job.directory / PROGRAMS)
+        engines: tuple[Engine, ...] = (flows, exchanges, programs)
         for engine in engines:
             self._closing.callback(engine.close)
+        spec, timeline = self._job.scenario.spec, self._job.timeline
+        actions = Actions(self._testbed, spec, timeline, self._job.directory, self._record)
+        self._closing.callback(actions.close)
+        undo = UndoStack(self._record)
+        self._closing.callback(undo.end_all)
+        conditions = Conditions(spec, self._flows, flows, actions.monitor_repair)
+        self._closing.callback(conditions.close)
         if self._testbed.has_engine:
             self._testbed.engine.restart_lateness()
         self._clock = RunClock()
@@ -145,10 +160,10 @@ class Run:
         def until(time_ns: int) -> None:
             self._until(time_ns, epoch_ns, flows)
 
-        timeline = Timeline(
-            self._job, self._testbed, self._reader, self._clock, until, self._record, self._progress.say
-        )
-        event_times = timeline.follow(epoch_ns)
+        say = self._progress.say
+        event_times = Timeline(
+            self._job, actions, undo, conditions, self._reader, self._clock, until, self._record, say
+        ).follow(epoch_ns)
         until(epoch_ns + self._job.scenario.spec.duration * 1000 + int(TAIL_S * 1e9))
         unset_realtime()
         for engine in reversed(engines):
@@ -158,7 +173,7 @@ class Run:
         self._check_parts()  # a part that died in the last event_times spoils the records
         self._record("traffic-ended", records=len(flows.records))
         self._reader.finish()
-        dumps = {name: self._reader.done[name] for name in self._verify.rules}
+        dumps = {name: file for name, file in self._reader.done.items() if name in self._verify.rules}
         flows.close()  # sessions use some of its ports
         live |= self._probe("after")
         return Collected(
@@ -167,6 +182,7 @@ class Run:
             records=flows.records,
             due=flows.due,
             exchanges=exchanges.results,
+            programs=programs.results,
             traffic=flows.keeping_up(),
             begins=exchanges.health,
             links=self._testbed.engine.lateness() if self._testbed.has_engine else None,
@@ -233,9 +249,12 @@ class Run:
         """Wait until ``time_ns`` (on the run's clock), checking the sandbox's processes meanwhile."""
         whole_s = self._job.scenario.spec.duration / 1e6
         while (left_s := (time_ns - self._clock.now_ns()) / 1e9) > 0:
-            self._check_parts()
-            at_s = (self._clock.now_ns() - epoch_ns) / 1e9
-            self._progress.show(f"{max(at_s, 0):5.1f} of {whole_s:.0f} s, {len(flows.records):,} datagrams arrived")
+            if left_s > _CHECK_TAKES_S and time.monotonic() - self._checked_at >= TICK_S:
+                self._checked_at = time.monotonic()
+                self._check_parts()
+                at_s = (self._clock.now_ns() - epoch_ns) / 1e9
+                self._progress.show(f"{max(at_s, 0):5.1f} of {whole_s:.0f} s, {len(flows.records):,} datagrams arrived")
+                continue
             time.sleep(min(left_s, TICK_S))
 
     def _check_parts(self) -> None:

@@ -25,16 +25,31 @@ from helsewan.lab.health.validity import (
 )
 from helsewan.lab.processes import machine
 from helsewan.lab.processes.history import History
+from helsewan.lab.processes.history import read as read_history
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
+from helsewan.scenarios.results.assertions import judge_assertions
 from helsewan.scenarios.results.checks import Evidence, judge, near_stalls, verdict
+from helsewan.scenarios.results.event_times import event_delays
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
 from helsewan.scenarios.results.measure import measure
-from helsewan.scenarios.results.report import Judged, Result, build_result, error_result, void_result, write_result
+from helsewan.scenarios.results.outages import ArrivedDatagrams
+from helsewan.scenarios.results.program_checks import judge_programs
+from helsewan.scenarios.results.report import (
+    INTERRUPTED,
+    Judged,
+    Result,
+    build_result,
+    error_result,
+    void_result,
+    write_result,
+)
 from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.phases import windows
-from helsewan.scenarios.run.run import Collected, Run
+from helsewan.scenarios.run.run import PROGRAMS, Collected, Run
 from helsewan.scenarios.spec.timeline.targets import Connectivity, failed_together
+
+HISTORY = "history.jsonl"
 
 if TYPE_CHECKING:
     from helsewan.scenarios.run.proof import Proofs
@@ -48,7 +63,7 @@ def main(descriptor: int) -> int:
     job = cast(Job, read_job(descriptor))
     screen = Screen()
     try:
-        with History(job.directory / "history.jsonl") as history:
+        with History(job.directory / HISTORY) as history:
             result = _result(job, history, screen)
             history.append("verdict", verdict=result["verdict"], validity=result["validity"])
         write_result(job.directory, result)
@@ -73,7 +88,7 @@ def _result(job: Job, history: History, screen: Screen) -> Result:
         if job.debug:
             traceback.print_exc()
         if isinstance(error, KeyboardInterrupt):
-            return void_result(job.directory, job.scenario, "interrupted")
+            return void_result(job.directory, job.scenario, INTERRUPTED)
         code = exit_code_of(error)
         reason = sandbox.explained(error)
         if code is ExitCode.VOID:
@@ -85,19 +100,28 @@ def judged(job: Job, collected: Collected) -> Result:
     """Judge a run's records; returns the contents of ``result.json``."""
     spec, traffic = job.scenario.spec, job.traffic
     phases = windows(spec, collected.event_times)
-    connectivity = Connectivity(job.plan.network, failed_together(spec, job.targets))
+    connectivity = Connectivity(job.plan.network, failed_together(spec, job.timeline.targets, job.plan.network))
     pairs = {(flow.client, flow.server) for flow in traffic.flows}
     pairs |= {(exchange.client, exchange.server) for exchange in traffic.exchanges}
+    arrived = ArrivedDatagrams(collected.records, traffic.flows, traffic.endpoints, collected.due, collected.epoch_ns)
     evidence = Evidence(
         traffic=traffic,
         fates={pair: connectivity.fate(*pair) for pair in pairs},
         flows=measure(collected.records, traffic.flows, traffic.endpoints, phases, collected.due),
         exchanges=measure_exchanges(collected.exchanges, traffic.exchanges, phases),
+        arrived=arrived,
+        done=collected.exchanges,
+        phases=phases,
+        event_times=collected.event_times,
+        event_delays_us=event_delays(read_history(job.directory / HISTORY), collected.event_times),
+        regions={site.id: site.region for site in job.plan.network.sites},
     )
     proved = _proofs(job, collected)
     found = tuple(findings(collected))
     judgements, near = near_stalls(spec, judge(spec, evidence), phases, found)
-    checks = (*judgements, *(proved.checks() if proved else ()))
+    asserted = judge_assertions(spec, evidence)
+    expected = judge_programs(spec, collected.programs, job.directory / PROGRAMS)
+    checks = (*judgements, *asserted, *expected, *(proved.checks() if proved else ()))
     validity = with_failed_checks(assess(found), near)
     facts = {
         "versions": machine.versions(),
@@ -112,6 +136,7 @@ def judged(job: Job, collected: Collected) -> Result:
         "cores_awake": collected.cores_awake,
         "scheduling": collected.scheduling,
         **collected.forwarding.as_json(),
+        "programs": [asdict(result) for result in collected.programs],
         "isolation": proved and proved.as_json(),
     }
     outcome = verdict(checks, validity.grade)
@@ -124,7 +149,7 @@ def _proofs(job: Job, collected: Collected) -> Proofs | None:
         return None
     from helsewan.scenarios.run.proof import proofs  # loads the verifier, which most runs do not need
 
-    return proofs(job.plan, collected.dumps, collected.live)
+    return proofs(job.plan, job.scenario.spec.verify.rules, collected.dumps, collected.live)
 
 
 def _capacity(collected: Collected) -> dict[str, object] | None:

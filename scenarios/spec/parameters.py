@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from helsewan.common.document import Document, dotted
-from helsewan.common.errors import InputError, Problem
+from helsewan.common.errors import Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import UnitError, format_duration, parse_duration_us
 from helsewan.scenarios.spec.schema import ParameterType
@@ -17,21 +18,31 @@ from helsewan.topology.model import Region
 Value = str | int
 Path = tuple[str | int, ...]
 
-_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_REFERENCE = re.compile(r"\$\{(?!site:)([^}]*)\}")  # but those of sites, which programs have
 _INTEGER = re.compile(r"-?\d{1,30}")
 
 
-def apply(document: Document, overrides: Mapping[str, str]) -> tuple[Document, dict[str, Value]]:
-    """The document with ``overrides`` and every ``${parameter}`` filled in, and the parameters' values.
+@dataclass(frozen=True)
+class Filled:
+    """A document with its parameters filled in, the parameters' values, and the problems found, of which those in the
+    file have the path of the value. ``spoilt``: paths of values that contain a parameter which is itself wrong."""
 
-    Raises ``InputError`` for a key that is neither a parameter nor in the file, for a value that
-    does not fit its parameter's type, and for a reference to no parameter. A document that is no map
-    is returned unchanged: the schema reports it.
+    document: Document
+    values: Mapping[str, Value]
+    problems: tuple[tuple[Path, Problem], ...] = ()
+    spoilt: frozenset[Path] = frozenset()
+
+
+def apply(document: Document, overrides: Mapping[str, str]) -> Filled:
+    """The document with ``overrides`` and every ``${parameter}`` filled in.
+
+    Problems are a key that is neither a parameter nor in the file, a value that does not fit its parameter's type, and
+    a reference to no parameter. A document that is no map is returned unchanged: the schema reports it.
     """
     if not isinstance(document.data, dict):
-        return document, {}
+        return Filled(document, {})
     data = copy.deepcopy(document.data)
-    problems: list[Problem] = []
+    problems: list[tuple[Path, Problem]] = []
     declared = _declared(data)
     paths = {dotted(path): path for path, value in _leaves(data) if path[0] != "parameters"}
     given: dict[str, str] = {}
@@ -41,26 +52,24 @@ def apply(document: Document, overrides: Mapping[str, str]) -> tuple[Document, d
         elif key in paths:
             _put(data, paths[key], _scalar(text))
         else:
-            problems.append(Problem(f"--set {key}", None, "unknown key", nearest(key, [*declared, *paths])))
+            problem = Problem(f"--set {key}", None, "unknown key", nearest(key, [*declared, *paths]))
+            problems.append(((), problem))
     values = dict(_values(document, declared, given, problems))
-    data = {
-        key: part if key == "parameters" else _fill(part, (key,), values, document, problems)
-        for key, part in data.items()
-    }
-    if problems:
-        raise InputError(*problems)
-    return Document(document.name, data, document.lines), values
+    filling = _Filling(document, values, frozenset(_names(data)) - values.keys())
+    data = {key: part if key == "parameters" else filling.fill(part, (key,)) for key, part in data.items()}
+    return Filled(replace(document, data=data), values, (*problems, *filling.problems), frozenset(filling.spoilt))
 
 
-def blame_options(error: InputError, overrides: Mapping[str, str]) -> InputError:
-    """``error`` with problems of overridden values located at their option, not in the file."""
+def blame_option(problem: Problem, overrides: Mapping[str, str]) -> Problem:
+    """``problem`` located at its option, not in the file, if it is one of an overridden value."""
+    key = problem.location.key
+    return replace(problem, where=f"--set {key}") if key in overrides else problem
 
-    def relocated(problem: Problem) -> Problem:
-        key = problem.where.rpartition(": ")[2]
-        where = f"--set {key}" if key in overrides else problem.where
-        return Problem(where, problem.value, problem.reason, problem.hint)
 
-    return InputError(*(relocated(problem) for problem in error.problems))
+def _names(data: dict[str, Any]) -> Iterator[str]:
+    """The names of all parameters, whether their declarations are valid or not."""
+    if isinstance(data.get("parameters"), dict):
+        yield from data["parameters"]
 
 
 def _declared(data: dict[str, Any]) -> dict[str, Any]:
@@ -77,16 +86,16 @@ def _declared(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _values(
-    document: Document, declared: Mapping[str, Any], given: Mapping[str, str], problems: list[Problem]
+    document: Document, declared: Mapping[str, Any], given: Mapping[str, str], problems: list[tuple[Path, Problem]]
 ) -> Iterator[tuple[str, Value]]:
     for name, spec in declared.items():
         value = given.get(name, spec["default"])
         try:
             yield name, _checked(value, ParameterType(spec["type"]))
         except UnitError as error:
-            where = f"--set {name}" if name in given else document.where(("parameters", name, "default"))
-            problems.append(Problem(where, value, error.reason, error.hint))
-            yield name, spec["default"]  # so that references to it are not reported as well
+            path = ("parameters", name, "default")
+            where = f"--set {name}" if name in given else document.where(path)
+            problems.append((path, Problem(where, value, error.reason, error.hint)))
 
 
 def _checked(value: Value, type_: ParameterType) -> Value:
@@ -125,17 +134,31 @@ def _scalar(text: str) -> Value | bool:
     return int(text) if _INTEGER.fullmatch(text) else text
 
 
-def _fill(data: Any, path: Path, values: Mapping[str, Value], document: Document, problems: list[Problem]) -> Any:
-    """``data`` with references replaced; a scalar that is one reference takes the value's own type."""
-    if isinstance(data, dict):
-        return {key: _fill(value, (*path, key), values, document, problems) for key, value in data.items()}
-    if isinstance(data, list):
-        return [_fill(value, (*path, i), values, document, problems) for i, value in enumerate(data)]
-    if not isinstance(data, str):
-        return data
-    unknown = [name for name in _REFERENCE.findall(data) if name not in values]
-    if unknown:
-        problems.append(Problem(document.where(path), data, "refers to no parameter", nearest(unknown[0], values)))
-        return data
-    whole = _REFERENCE.fullmatch(data)
-    return values[whole[1]] if whole else _REFERENCE.sub(lambda match: str(values[match[1]]), data)
+@dataclass
+class _Filling:
+    """Replaces references in the data of ``document``; ``wrong`` are the parameters that have no value."""
+
+    document: Document
+    values: Mapping[str, Value]
+    wrong: frozenset[str]
+    problems: list[tuple[Path, Problem]] = field(default_factory=list)
+    spoilt: set[Path] = field(default_factory=set)
+
+    def fill(self, data: Any, path: Path) -> Any:
+        """``data`` with references replaced; a scalar that is one reference takes the value's own type."""
+        if isinstance(data, dict):
+            return {key: self.fill(value, (*path, key)) for key, value in data.items()}
+        if isinstance(data, list):
+            return [self.fill(value, (*path, i)) for i, value in enumerate(data)]
+        if not isinstance(data, str):
+            return data
+        names = _REFERENCE.findall(data)
+        if self.wrong.intersection(names):
+            self.spoilt.add(path)
+            return data
+        if unknown := [name for name in names if name not in self.values]:
+            hint = nearest(unknown[0], self.values)
+            self.problems.append((path, Problem(self.document.where(path), data, "refers to no parameter", hint)))
+            return data
+        whole = _REFERENCE.fullmatch(data)
+        return self.values[whole[1]] if whole else _REFERENCE.sub(lambda match: str(self.values[match[1]]), data)

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-from helsewan.common.document import Document, load
+from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.schema_errors import nearest, validate
+from helsewan.policies.language.includes import resolve
+from helsewan.policies.language.library import Library, opened
 from helsewan.scenarios.spec import parameters
-from helsewan.scenarios.spec.checks.problems import check_problems
+from helsewan.scenarios.spec.draft import GRAMMAR, Draft, read_draft
 from helsewan.scenarios.spec.schema import NetworkSpec, ScenarioSpec
-from helsewan.scenarios.spec.timeline.problems import time_problems
 
 LIBRARY = Path(str(files("helsewan.scenarios") / "library"))
+SCENARIOS = Library("scenario", LIBRARY)
 SEED, SITES = "network.seed", "network.sites"
 
 
@@ -41,7 +42,7 @@ class Scenario:
     def source(self) -> Path | None:
         """The file of the network, None for the national one."""
         named = self.spec.network.source
-        return None if named is None else Path(self.document.name).parent / named
+        return None if named is None else self.document.folder(("network", "from")) / named
 
     @property
     def policy(self) -> str:
@@ -49,33 +50,33 @@ class Scenario:
         return self.spec.policy
 
 
-def library() -> tuple[tuple[str, str], ...]:
-    """The scenarios that come with the package: (name, description), by name."""
-    return tuple((path.stem, load_scenario(str(path)).spec.description) for path in sorted(LIBRARY.glob("*.yaml")))
+def library() -> tuple[Scenario, ...]:
+    """The scenarios that come with the package, by name."""
+    return tuple(load_scenario(name) for name in SCENARIOS.names)
 
 
 def scenario_path(name: str) -> Path:
     """The file of a scenario, by its name in the library or by its own path (``….yaml``).
     Raises ``InputError`` with the nearest name when there is none."""
-    if name.endswith((".yaml", ".yml")):
-        return Path(name)
-    known = [path.stem for path in LIBRARY.glob("*.yaml")]
-    if name not in known:
-        raise InputError(Problem("scenario", name, "is not in the library", nearest(name, known)))
-    return LIBRARY / f"{name}.yaml"
+    return SCENARIOS.path_or_file(name)
 
 
 def load_scenario(
     name: str, overrides: Mapping[str, str] | None = None, *, seed: int | None = None, sites: int | None = None
 ) -> Scenario:
-    """Read a scenario of the library, or a file by its path, and apply ``overrides`` (``--set`` keys and
-    values), ``--seed`` and ``--sites``. Raises ``InputError`` with every problem of the first pass that found any."""
+    """Read a scenario of the library, or a file by its path, with what it includes, and apply ``overrides`` (``--set``
+    keys and values), ``--seed`` and ``--sites``. Raises ``InputError`` with every problem that the files show."""
+    return _complete(load_draft(name, overrides or {}, seed=seed, sites=sites))
+
+
+def load_draft(name: str, overrides: Mapping[str, str], *, seed: int | None, sites: int | None) -> Draft:
+    """What `load_scenario` reads, however much is wrong in it. Raises ``InputError`` where it cannot be read at all, or
+    includes what it cannot."""
     options = {SEED: seed, SITES: sites}
     given = {key: str(value) for key, value in options.items() if value is not None}
-    try:
-        return read_scenario(load(scenario_path(name)), {**(overrides or {}), **given})
-    except InputError as error:
-        raise InputError(*(_named(problem, given) for problem in error.problems)) from None
+    document = resolve(opened(scenario_path(name)), SCENARIOS.open, GRAMMAR)
+    draft = read_draft(document, {**overrides, **given})
+    return replace(draft, problems=tuple(_named(problem, given) for problem in draft.problems))
 
 
 def _named(problem: Problem, given: Mapping[str, str]) -> Problem:
@@ -87,13 +88,12 @@ def _named(problem: Problem, given: Mapping[str, str]) -> Problem:
 
 
 def read_scenario(document: Document, overrides: Mapping[str, str] | None = None) -> Scenario:
-    """The scenario in ``document``; see ``load_scenario``."""
-    filled, values = parameters.apply(document, overrides or {})
-    try:
-        spec = validate(filled, ScenarioSpec)
-        problems = [*time_problems(spec, filled), *check_problems(spec, filled)]
-        if problems:
-            raise InputError(*problems)
-    except InputError as error:
-        raise parameters.blame_options(error, overrides or {}) from None
-    return Scenario(spec, values, filled)
+    """The scenario in ``document``, which includes nothing; see ``load_scenario``."""
+    return _complete(read_draft(document, overrides or {}))
+
+
+def _complete(draft: Draft) -> Scenario:
+    """The scenario of a draft. Raises ``InputError`` with the draft's problems, if any."""
+    if draft.problems or draft.spec is None:
+        raise InputError(*draft.problems)
+    return Scenario(draft.spec, draft.parameters, draft.document)

@@ -8,15 +8,18 @@ from random import Random
 
 import numpy as np
 
+from helsewan.common.counts import counted
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.lab.flows.flowspec import Endpoint, ExchangeSpec, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.programs.records import SiteProgram
 from helsewan.policies.language.schema import Selector
 from helsewan.policies.passes.selectors import unknown_values, why_nobody
 from helsewan.policies.plan import Plan, Protocol, Service, TrafficClass
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.traffic.applications import Exchanges
+from helsewan.scenarios.spec.traffic.programs import ProgramSpec
 from helsewan.scenarios.spec.traffic.scan import ScanSpec
 from helsewan.scenarios.spec.traffic.schema import ApplicationTraffic, IsolationSpec, MessageSpec, VideoSpec, VoiceSpec
 from helsewan.scenarios.traffic.applications import (
@@ -27,10 +30,11 @@ from helsewan.scenarios.traffic.applications import (
     plan_exchanges,
     protocols_of,
 )
-from helsewan.scenarios.traffic.idle_checks import idle_checks
+from helsewan.scenarios.traffic.idle_checks import empty_selections, idle_checks
 from helsewan.scenarios.traffic.isolation import plan_isolation
 from helsewan.scenarios.traffic.pair_flows import Link, PairFlows
 from helsewan.scenarios.traffic.pairs import IpVersion, PairFinder, PortBook, ip_versions
+from helsewan.scenarios.traffic.programs import plan_program
 from helsewan.scenarios.traffic.scan import plan_scan
 from helsewan.scenarios.traffic.schedules.calls import Call, plan_calls
 from helsewan.scenarios.traffic.streams import streams_of
@@ -45,6 +49,7 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
     planner = _Planner(spec, plan, document, PairFinder(plan), PortBook())
     flows: list[FlowSpec] = []
     exchanges: list[ExchangeSpec] = []
+    programs: list[SiteProgram] = []
     problems: list[Problem] = []
     for entry, traffic in spec.traffic.items():
         try:
@@ -58,6 +63,8 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
         try:
             if isinstance(traffic, IsolationSpec):
                 flows += planner.isolation(entry, traffic, taken)
+            elif isinstance(traffic, ProgramSpec):
+                programs.append(plan_program(entry, traffic, spec, plan.network, document))
             elif isinstance(traffic, ScanSpec):
                 flows += planner.scan(entry, traffic)
             elif not isinstance(traffic, Exchanges):
@@ -68,10 +75,15 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
     problems += idle_checks(spec, plan, document)
     if problems:
         raise InputError(*problems)
-    return TrafficPlan(
+    planned = TrafficPlan(
         tuple(replace(flow, id=id_) for id_, flow in enumerate(flows)),
         tuple(replace(exchange, id=id_) for id_, exchange in enumerate(exchanges)),
+        tuple(programs),
     )
+    problems += empty_selections(spec, plan, planned, document)
+    if problems:
+        raise InputError(*problems)
+    return planned
 
 
 @dataclass(frozen=True)
@@ -189,7 +201,7 @@ class _Planner:
         pairs = self.finder.sample(traffic.service, traffic.count, clients, servers, traffic.relation, rng)
         if not pairs:
             reason = f"selects no two sites between which policy {self.plan.policy!r} allows {traffic.service!r}"
-            hint = f"{len(clients)} clients, {len(servers)} servers selected"
+            hint = f"{counted(len(clients), 'client')}, {counted(len(servers), 'server')} selected"
             raise self._problem(entry, traffic.keys[0], None, reason, hint)
         return pairs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from ipaddress import IPv4Address
@@ -14,6 +15,7 @@ from helsewan.lab.flows.records import RECORD, Array
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.source import library_path, load_policy
 from helsewan.policies.plan import Plan
+from helsewan.scenarios.results.outages import ArrivedDatagrams
 from helsewan.scenarios.spec.spec import Scenario, load_scenario
 from helsewan.scenarios.traffic.flows import plan_traffic
 from helsewan.topology.national.generator import national_network
@@ -79,3 +81,11 @@ def flow_between(client: str, server: str, **changes: Any) -> FlowSpec:
     """``FLOW`` between other sites."""
     source, destination = replace(FLOW.source, site=client), replace(FLOW.destination, site=server)
     return replace(FLOW, client=client, server=server, source=source, destination=destination, **changes)
+
+
+def arrived_of(flows: Sequence[FlowSpec], records: Sequence[Array]) -> ArrivedDatagrams:
+    """What arrived of ``flows``, whose receiver is socket 0, by records such as `arrival` makes."""
+    all_records = np.concatenate([np.zeros(0, RECORD), *records])
+    due = [flow.due_before(flow.stop_us) for flow in flows]
+    ends = list(dict.fromkeys(flow.destination for flow in flows))
+    return ArrivedDatagrams(all_records, flows, ends, np.array(due, dtype=np.int64), EPOCH_NS)

@@ -7,6 +7,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from helsewan.common.units import UnitError, format_duration, parse_duration_us, parse_rate_bps, parse_share
 
@@ -20,6 +25,7 @@ class Unit(str, Enum):
     RATE = "bit/s"
     R_FACTOR = "R"  # transmission rating of ITU-T G.107, 0 to 100
     MOS = "MOS"  # mean opinion score, 1 to 4.5
+    MINUTES = "min"
 
 
 class Source(str, Enum):
@@ -27,6 +33,9 @@ class Source(str, Enum):
 
     FLOW = "flow"  # datagram flows (`results.measure`)
     EXCHANGE = "exchange"  # exchanges of applications over TCP and SIP (`results.exchange_figures`)
+    EVENT = "event"  # what the run's history says after an event of the timeline (`results.event_times`)
+    OUTAGE = "flow after an event"  # a flow's first arrival after an event interrupted it (`results.outages`)
+    SITE = "site"  # what sites' flows lost, second by second (`results.site_availability`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +50,14 @@ class Metric:
     conclusive: bool = False  # no slow machine can cause a bad value
     kinds: tuple[str, ...] = ()  # of traffic that has it; empty: all of its source
 
+    def is_of(self, kind: str) -> bool:
+        """Whether traffic of ``kind``, from which metrics of its source are taken, has it."""
+        return not self.kinds or kind in self.kinds
+
     @property
     def field(self) -> str:
         """The figure's name with its unit, as results carry it."""
-        return self.name + {Unit.DURATION: "_us", Unit.RATE: "_bps"}.get(self.unit, "")
+        return self.name + {Unit.DURATION: "_us", Unit.RATE: "_bps", Unit.MINUTES: "_min"}.get(self.unit, "")
 
 
 def _of_exchanges(name: str, unit: Unit, meaning: str, *kinds: str, more_is_worse: bool = True) -> Metric:
@@ -97,10 +110,29 @@ METRICS: Mapping[str, Metric] = {
         Metric("r_factor", Unit.R_FACTOR, "transmission rating R of a voice flow (ITU-T G.107)", more_is_worse=False),
         Metric("mos", Unit.MOS, "estimated mean opinion score of a voice flow (ITU-T G.107)", more_is_worse=False),
         *_EXCHANGE_METRICS,
+        Metric(
+            "time_to_detect",
+            Unit.DURATION,
+            "from an event's begin until the controller heard of a port or a session of BFD that changed",
+            source=Source.EVENT,
+        ),
+        Metric(
+            "time_to_reoptimise",
+            Unit.DURATION,
+            "from an event's begin until the controller had moved all traffic to new paths",
+            source=Source.EVENT,
+        ),
+        Metric(
+            "time_to_repair",
+            Unit.DURATION,
+            "from an event's begin until the first datagram of a flow arrived after those the event destroyed",
+            source=Source.OUTAGE,
+        ),
+        Metric("minutes_lost", Unit.MINUTES, "time in which a site was unavailable", source=Source.SITE),
     )
 }
 
-_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+_COMPARISONS: Mapping[str, Callable[[Any, float], Any]] = {
     "<=": operator.le,
     ">=": operator.ge,
     "==": operator.eq,
@@ -109,6 +141,8 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
 }
 _LIMIT = re.compile(r"\s*(?P<comparison>[<>=]=|<|>)\s*(?P<bound>\S.*?)\s*")
 _NUMBER = re.compile(r"\d{1,12}(\.\d{1,6})?")
+_OFFSET = re.compile(r"(?P<sign>[+-])\s*(?P<value>\d.*)")
+_PERCENT = re.compile(r"(?P<number>\d{1,6}(\.\d{1,6})?)\s*%")
 _EXAMPLES = {
     Unit.COUNT: "== 0",
     Unit.SHARE: "< 0.1 %",
@@ -116,6 +150,12 @@ _EXAMPLES = {
     Unit.RATE: ">= 64 kbit/s",
     Unit.R_FACTOR: ">= 80",
     Unit.MOS: ">= 4.3",
+    Unit.MINUTES: "<= 0.5 min",
+}
+_RANGES = {  # the values that a unit's metrics can have; those of other units are 0 or more
+    Unit.SHARE: (0.0, 1.0),
+    Unit.R_FACTOR: (0.0, 100.0),
+    Unit.MOS: (1.0, 4.5),
 }
 
 
@@ -129,11 +169,43 @@ class Limit:
 
     def holds(self, value: float) -> bool:
         """Whether ``value`` keeps the limit; NaN keeps none."""
-        return _COMPARISONS[self.comparison](value, self.bound)
+        return bool(_COMPARISONS[self.comparison](value, self.bound))
+
+    def held_by(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """`holds` of each value."""
+        return np.asarray(_COMPARISONS[self.comparison](values, self.bound), dtype=bool)
 
     def __str__(self) -> str:
         bound = format_duration(round(self.bound)) if self.unit is Unit.DURATION else show(self.bound, self.unit)
         return f"{self.comparison} {bound}"
+
+    @property
+    def vacuity(self) -> str:
+        """Why no run can be judged by this limit: every possible value keeps it, or none does. Empty where one can."""
+        least, most = _RANGES.get(self.unit, (0.0, inf))
+        ends = {self.holds(least), self.holds(most)}
+        if (self.comparison == "==" and least <= self.bound <= most) or len(ends) == 2:
+            return ""
+        return "holds for every possible value: the check could never fail" if ends == {True} else "holds for no value"
+
+
+@dataclass(frozen=True, slots=True)
+class RelativeLimit:
+    """A comparison with another value of the metric: ``factor`` times that value, plus ``offset``."""
+
+    comparison: str
+    unit: Unit
+    factor: float = 1.0
+    offset: float = 0.0
+
+    def against(self, base: float) -> Limit:
+        """The limit that ``base`` makes of it."""
+        return Limit(self.comparison, self.factor * base + self.offset, self.unit)
+
+    def __str__(self) -> str:
+        if self.offset:
+            return f"{self.comparison} {'+' if self.offset > 0 else '-'} {show(abs(self.offset), self.unit)}"
+        return f"{self.comparison} {self.factor * 100:.6g} %"
 
 
 def parse_limit(text: object, metric: Metric) -> Limit:
@@ -142,18 +214,38 @@ def parse_limit(text: object, metric: Metric) -> Limit:
     match = _LIMIT.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise UnitError("a limit is a comparison and a value", f"write for example {example!r}")
+    return Limit(match["comparison"], parse_value(match["bound"], metric), metric.unit)
+
+
+def parse_relative_limit(text: object, metric: Metric) -> RelativeLimit:
+    """A limit relative to another value of ``metric``: ``<= 110 %`` of it, or ``<= + 5 ms``. Raises ``UnitError``."""
+    match = _LIMIT.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise UnitError("a limit is a comparison and a value", "write for example '<= 110 %' or '<= + 5 ms'")
     bound = match["bound"]
+    if offset := _OFFSET.fullmatch(bound):
+        value = parse_value(offset["value"], metric)
+        return RelativeLimit(match["comparison"], metric.unit, offset=-value if offset["sign"] == "-" else value)
+    if percent := _PERCENT.fullmatch(bound):
+        return RelativeLimit(match["comparison"], metric.unit, factor=float(percent["number"]) / 100)
+    hint = "write for example '<= 110 %' of the other value, or '<= + 5 ms' more than it"
+    raise UnitError(f"{bound!r} is neither a percentage nor a signed difference", hint)
+
+
+def parse_value(text: str, metric: Metric) -> float:
+    """A value of ``metric`` with its unit, in the base unit. Raises ``UnitError``."""
     if metric.unit is Unit.DURATION:
-        value: float = parse_duration_us(bound)
-    elif metric.unit is Unit.RATE:
-        value = parse_rate_bps(bound)
-    elif metric.unit is Unit.SHARE:
-        value = parse_share(bound)
-    elif _NUMBER.fullmatch(bound):
-        value = float(bound)
-    else:
-        raise UnitError(f"{bound!r} is not a plain number, as {metric.name} is", f"write for example {example!r}")
-    return Limit(match["comparison"], value, metric.unit)
+        return parse_duration_us(text)
+    if metric.unit is Unit.MINUTES:
+        return parse_duration_us(text) / 60e6
+    if metric.unit is Unit.RATE:
+        return parse_rate_bps(text)
+    if metric.unit is Unit.SHARE:
+        return parse_share(text)
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    example = _EXAMPLES[metric.unit]
+    raise UnitError(f"{text!r} is not a plain number, as {metric.name} is", f"write for example {example!r}")
 
 
 def show(value: float, unit: Unit) -> str:
@@ -166,6 +258,8 @@ def show(value: float, unit: Unit) -> str:
         return _scaled(value, (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3), ("bit/s", 1)))
     if unit is Unit.SHARE:
         return f"{value * 100:.4g} %"
+    if unit is Unit.MINUTES:
+        return f"{value:.4g} min"
     return f"{value:.0f}" if unit is Unit.COUNT else f"{value:.2f}"
 
 

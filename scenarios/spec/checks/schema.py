@@ -10,9 +10,18 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import UnitError
 from helsewan.policies.language.schema import Name
-from helsewan.scenarios.spec.checks.metrics import METRICS, Limit, Unit, parse_limit
+from helsewan.scenarios.spec.checks.metrics import (
+    METRICS,
+    Limit,
+    Metric,
+    RelativeLimit,
+    Unit,
+    parse_limit,
+    parse_relative_limit,
+)
 from helsewan.scenarios.spec.timeline.schema import PointInTime
 from helsewan.scenarios.spec.values import Count, Strict
+from helsewan.topology.model import Region
 
 
 def _known_metric(name: str) -> str:
@@ -21,7 +30,7 @@ def _known_metric(name: str) -> str:
     return name
 
 
-MetricName = Annotated[str, AfterValidator(_known_metric)]
+MetricName = Annotated[str, AfterValidator(_known_metric), Field(json_schema_extra={"enum": sorted(METRICS)})]
 
 
 class Scope(str, Enum):
@@ -40,23 +49,57 @@ class Over(str, Enum):
     TOGETHER = "together"  # all flows pooled
 
 
-class CheckSpec(Strict):
-    """A limit on a metric of some flows in a phase; no phase: the whole run."""
+class Severity(str, Enum):
+    """What the failure of a check means."""
+
+    MUST = "must"  # the run fails
+    SHOULD = "should"  # a warning: told, and the run passes
+
+
+class FlowSelection(Strict):
+    """The flows that a check or an assertion is about: those that match every key given."""
+
+    cls: Name | None = Field(default=None, alias="class")
+    service: Name | None = None
+    traffic: Name | None = None
+    region: Region | None = None  # of either end
+    site: str | None = None  # id of either end
+    flow: Annotated[str, Field(min_length=1)] | None = None  # a flow's name, or a pattern such as "calls/*>*"
+    scope: Scope = Scope.ALL
+
+
+class CheckSpec(FlowSelection):
+    """A limit on a metric of some flows in a phase; no phase: the whole run but its warm-up.
+
+    With ``than`` the limit is relative to the same figure in that other phase. ``event``: what metrics of events are
+    measured from."""
 
     metric: MetricName
-    limit: Limit
-    cls: Name | None = Field(default=None, alias="class")
-    traffic: Name | None = None
+    than: Name | None = None
+    limit: Limit | RelativeLimit
     phase: Name | None = None
-    scope: Scope = Scope.ALL
+    event: Name | None = None
     over: Over = Over.EACH
+    severity: Severity = Severity.MUST
     optional: Annotated[bool, Field(strict=True)] = False  # left out, not failed, where no flow is selected
 
     @field_validator("limit", mode="before")
     @classmethod
     def _read_limit(cls, text: object, info: ValidationInfo) -> object:
         metric = info.data.get("metric")  # missing where it is itself wrong, which is reported already
-        return parse_limit(text, METRICS[metric]) if metric else Limit("==", 0, Unit.COUNT)
+        if not metric:
+            return Limit("==", 0, Unit.COUNT)
+        if info.data.get("than") is not None:
+            return parse_relative_limit(text, METRICS[metric])
+        return possible_limit(text, METRICS[metric])
+
+
+def possible_limit(text: object, metric: Metric) -> Limit:
+    """A limit that some values of ``metric`` keep and others break. Raises ``UnitError``."""
+    limit = parse_limit(text, metric)
+    if limit.vacuity:
+        raise UnitError(limit.vacuity, "give a limit that a bad run would break and a good one keep")
+    return limit
 
 
 class VerifySpec(Strict):

@@ -16,7 +16,7 @@ START = "start"
 END = "end"
 RUN = "run"  # the phase that every scenario has: the whole run
 
-_RELATIVE = re.compile(r"\s*(?P<anchor>[a-z][a-z0-9-]*)\s*(?:(?P<sign>[+-])\s*(?P<offset>\d.*?)\s*)?")
+_RELATIVE = re.compile(r"\s*(?P<anchor>[a-z][a-z0-9.-]*)\s*(?:(?P<sign>[+-])\s*(?P<offset>\d.*?)\s*)?")
 _EXAMPLE = "write for example 10 s, failure, failure + 500 ms or end"
 
 
@@ -45,6 +45,11 @@ class TimePoint:
             return event.done_us + self.offset_us
         return event.begin_us - IN_FLIGHT_US + self.offset_us
 
+    @property
+    def event(self) -> str | None:
+        """The event that it is relative to, None for a time of the run itself."""
+        return None if self.anchor in (START, END) else self.anchor
+
     def __str__(self) -> str:
         if self.anchor == START:
             return format_duration(self.offset_us)
@@ -67,4 +72,5 @@ def _duration_us(value: object) -> int:
     try:
         return parse_duration_us(value)
     except UnitError as error:
-        raise UnitError(error.reason, _EXAMPLE) from None
+        general = error.hint.startswith("write for example")
+        raise UnitError(error.reason, _EXAMPLE if general else error.hint) from None

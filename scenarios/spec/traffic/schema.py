@@ -21,6 +21,7 @@ from helsewan.scenarios.spec.traffic.applications import (
 from helsewan.scenarios.spec.traffic.arrivals import Arrivals, ArrivalSpec, CallsSpec, Process, Shape
 from helsewan.scenarios.spec.traffic.media import IPV6_DATAGRAM_BYTES, DatagramsOf, FramesSpec, Sending
 from helsewan.scenarios.spec.traffic.pairs import Pairs
+from helsewan.scenarios.spec.traffic.programs import ProgramSpec
 from helsewan.scenarios.spec.traffic.scan import ScanSpec
 from helsewan.scenarios.spec.values import Count, DatagramSize, Interval, Strict
 
@@ -95,6 +96,6 @@ ApplicationTraffic = (
 """What is measured by exchange, not by datagram."""
 
 Traffic = Annotated[
-    VoiceSpec | VideoSpec | MessageSpec | IsolationSpec | ScanSpec | ApplicationTraffic,
+    VoiceSpec | VideoSpec | MessageSpec | IsolationSpec | ScanSpec | ApplicationTraffic | ProgramSpec,
     Field(discriminator="kind"),
 ]

@@ -70,8 +70,14 @@ VERBS = {
     "rules packets": (["a", "b"], "helsewan.lab.proofs.packet_sets:packets"),
     "why": (["a", "b", "--packet", "icmp"], "helsewan.lab.proofs.why:why"),
     "verify": ([], "helsewan.lab.proofs.verification:verified"),
-    "scenario list": ([], "helsewan.cli.tables.library:print_library"),
-    "scenario run": (["region-failover"], "helsewan.scenarios.run.launcher:run_scenario"),
+    "scenario list": ([], "helsewan.cli.tables.scenarios:print_scenarios"),
+    "scenario new": (["mine"], "helsewan.scenarios.authoring.new:new_scenario"),
+    "scenario validate": (["isolation"], "helsewan.scenarios.run.preparation:problems"),
+    "scenario show": (["isolation"], "helsewan.scenarios.run.preparation:prepare"),
+    "scenario schema": ([], "helsewan.scenarios.authoring.json_schema:scenario_json_schema"),
+    "scenario run": (["region-failover"], "helsewan.scenarios.repetition.campaign:run_scenario"),
+    "scenario compare": (["a", "b"], "helsewan.scenarios.repetition.compare_results:compare_results"),
+    "scenario shrink": (["a"], "helsewan.scenarios.repetition.shrink:shrink"),
     "mutate": ([], "helsewan.verification.mutation.trial:run_trials"),
     "doctor": ([], "helsewan.lab.doctor.doctor:examine"),
     "up": ([], "helsewan.lab.server.up:run_lab"),
@@ -173,7 +179,7 @@ def test_a_run_whose_first_process_wrote_no_result(
 ) -> None:
     job: Any = SimpleNamespace(directory=tmp_path, scenario=SCENARIO)
     monkeypatch.setattr(launcher, "conclude", lambda _: None)
-    code = launcher._conclude(job, status)
+    code = launcher._conclude(job, status)["exit_code"]
     assert code == (status if word == "error" else ExitCode.VOID)
     assert capsys.readouterr().err.startswith(f"{word}: the run ended before its verdict: ")
 

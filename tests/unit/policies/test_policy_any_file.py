@@ -17,7 +17,7 @@ from helsewan.common.document import loads
 from helsewan.common.errors import InputError
 from helsewan.common.yaml_writer import to_yaml
 from helsewan.policies.compile import compile_policy
-from helsewan.policies.language.schema import SECTIONS
+from helsewan.policies.language.grammar import POLICY
 
 NETWORK = small_network()
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
@@ -29,7 +29,20 @@ quarantine: {{ward: {{sites: {{site: [gp-1]}}, within: true}}}}
 remove: {{contracts: all, vpns: all, services: all, classes: all, paths: all}}
 """
 KEYS = sorted(
-    {*SECTIONS, "include", "remove", "from", "to", "members", "topology", "hub", "kind", "until", "calls", "care"}
+    {
+        *POLICY.sections,
+        "include",
+        "remove",
+        "from",
+        "to",
+        "members",
+        "topology",
+        "hub",
+        "kind",
+        "until",
+        "calls",
+        "care",
+    }
 )
 WORDS = [
     *KEYS,

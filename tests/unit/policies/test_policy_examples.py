@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
 from helsewan.policies.compile import compile_policy
+from helsewan.policies.language.grammar import POLICY
 from helsewan.policies.language.json_schema import policy_json_schema
-from helsewan.policies.language.schema import SECTIONS
 from helsewan.topology.national.generator import national_network
 
 PAGE = (Path(__file__).parents[3] / "docs" / "policies.md").read_text(encoding="utf-8")
@@ -29,7 +29,9 @@ def parsed(block: str) -> Any:
 
 
 EXAMPLES = [
-    block for block in BLOCKS if isinstance(parsed(block), dict) and {*SECTIONS, "include"} & parsed(block).keys()
+    block
+    for block in BLOCKS
+    if isinstance(parsed(block), dict) and {*POLICY.sections, "include"} & parsed(block).keys()
 ]
 WHOLE = [block for block in EXAMPLES if "name" in parsed(block)]
 

@@ -116,7 +116,7 @@ def test_json_schema_is_closed_and_described() -> None:
     schema = policy_json_schema()
     assert set(schema["else"]["required"]) == {"name", "classes", "services", "vpns", "contracts"}
     assert schema["then"]["required"] == ["name"]
-    assert len(list(objects(schema))) == 23
+    assert len(list(objects(schema))) == 26
     for entry in objects(schema):
         assert entry["additionalProperties"] is False
         assert all("description" in key or "$ref" in key for key in entry["properties"].values())

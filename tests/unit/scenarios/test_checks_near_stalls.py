@@ -7,7 +7,7 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from scenario_case import default_case, flow_between
+from scenario_case import arrived_of, default_case, flow_between
 
 from helsewan.lab.flows.flowspec import TrafficPlan
 from helsewan.lab.health.health import Pressure, SchedulingDelay, Second
@@ -44,7 +44,7 @@ def outcome(figures: Figures, stalls: list[ValidityFinding], spec: CheckSpec = G
     phases = {(FLOW.id, phase): figures for phase in ("run", "during")}
     flows = Measurement(phases, 0, dict.fromkeys(phases, ()))  # type: ignore[arg-type]
     fates = {(FLOW.client, FLOW.server): Fate.SURVIVING}
-    found = Evidence(TrafficPlan((FLOW,), ()), fates, flows, ExchangeMeasurement({}, {}))
+    found = Evidence(TrafficPlan((FLOW,), ()), fates, flows, ExchangeMeasurement({}, {}), arrived_of([FLOW], []))
     results, failed = near_stalls(scenario, judge(scenario, found), WINDOWS, stalls)
     return results[0], with_failed_checks(assess(stalls), failed)
 

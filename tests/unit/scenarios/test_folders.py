@@ -1,4 +1,4 @@
-"""The folders of `scenarios` import one way: spec <- traffic <- results <- run."""
+"""The folders of `scenarios` import one way: spec <- traffic <- results <- run <- authoring <- repetition."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 import helsewan.scenarios
 
-ORDER = ("spec", "traffic", "results", "run")  # each may import itself and those before it
+ORDER = ("spec", "traffic", "results", "run", "authoring", "repetition")  # each may import itself and those before it
 ROOT = Path(helsewan.scenarios.__file__).parent
 PREFIX = "helsewan.scenarios."
 

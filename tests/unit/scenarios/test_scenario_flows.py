@@ -16,7 +16,7 @@ from helsewan.lab.testbed.failure_state import Target
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.plan import Plan, Protocol
 from helsewan.scenarios.spec.spec import load_scenario
-from helsewan.scenarios.spec.timeline.schema import TargetSpec
+from helsewan.scenarios.spec.timeline.actions import TargetSpec
 from helsewan.scenarios.spec.timeline.targets import (
     Connectivity,
     Fate,
@@ -256,7 +256,7 @@ def test_the_core_of_each_region() -> None:
 def test_targets_of_the_default_scenario() -> None:
     targets = resolve_timeline(SCENARIO.spec, PLAN.network, SCENARIO.document)
     assert targets["failure"].routers == targets["repair"].routers == PLAN.network.pop["trondheim"].routers
-    assert failed_together(SCENARIO.spec, targets).routers == targets["failure"].routers
+    assert failed_together(SCENARIO.spec, targets, PLAN.network).routers == targets["failure"].routers
 
 
 def test_each_kind_of_target() -> None:

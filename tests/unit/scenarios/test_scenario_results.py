@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from scenario_case import default_case
+from scenario_case import arrived_of, default_case
 
 from helsewan.lab.applications.records import Exchange
 from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec
@@ -39,9 +39,9 @@ def result() -> Result:
     flows = measure(np.zeros(0, RECORD), TRAFFIC.flows, TRAFFIC.endpoints, WINDOWS, due)
     specs: list[FlowSpec | ExchangeSpec] = [*TRAFFIC.flows, *TRAFFIC.exchanges]
     pairs = {(spec.client, spec.server) for spec in specs}
-    evidence = Evidence(
-        TRAFFIC, dict.fromkeys(pairs, Fate.SURVIVING), flows, measure_exchanges([], TRAFFIC.exchanges, WINDOWS)
-    )
+    exchanges = measure_exchanges([], TRAFFIC.exchanges, WINDOWS)
+    fates = dict.fromkeys(pairs, Fate.SURVIVING)
+    evidence = Evidence(TRAFFIC, fates, flows, exchanges, arrived_of(TRAFFIC.flows, []))
     validity = assess(of_traffic(SenderHealth(20, 40_000, 900, 0, 0, 0, 0, 0, 0, 0)))
     checks = judge(SCENARIO.spec, evidence)
     return build_result(
