@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 from helsewan.common.counts import counted
 from helsewan.common.units import format_duration, format_rate
+from helsewan.lab.programs.records import SiteProgram
 from helsewan.scenarios.run.preparation import Prepared
 from helsewan.scenarios.spec.checks.assertions import AssertSpec
 from helsewan.scenarios.spec.checks.schema import CheckSpec, Over, Scope, Severity
@@ -17,6 +19,8 @@ from helsewan.scenarios.spec.timeline.conditions import EventCondition, MetricCo
 from helsewan.scenarios.spec.timeline.plan import PlannedEvent, TimelinePlan
 from helsewan.scenarios.spec.timeline.schema import EventSpec
 from helsewan.scenarios.spec.timeline.timepoints import RUN, TimePoint
+from helsewan.scenarios.spec.traffic.programs import ProgramSpec
+from helsewan.scenarios.spec.traffic.schema import Traffic
 from helsewan.scenarios.traffic.offered_load import offered_load
 
 _SCOPES = {
@@ -131,19 +135,20 @@ def _what(prepared: Prepared, name: str) -> str:
 def _traffic(prepared: Prepared) -> Iterator[tuple[str, str]]:
     flows: Counter[str] = Counter()
     datagrams, bits = defaultdict[str, float](float), defaultdict[str, float](float)
-    exchanges = defaultdict[str, float](float)
+    exchanges, spec = defaultdict[str, float](float), prepared.scenario.spec
     for flow in prepared.traffic.flows:
         rate = flow.burst * 1e9 / flow.interval_ns
         flows[flow.entry] += 1
         datagrams[flow.entry] += rate
         bits[flow.entry] += rate * flow.payload_bytes * 8
     for exchange in prepared.traffic.exchanges:
-        rate = len(exchange.begins_us) * 1e6 / (exchange.stop_us - exchange.start_us)
+        rate = len(exchange.begins_us) * 1e6 / spec.duration
         exchanges[exchange.entry] += rate
         bits[exchange.entry] += rate * exchange.application.load.bytes * 8
     data: Mapping[str, Any] = prepared.scenario.document.data["traffic"]
+    programs = {each.name: _program(each, spec.traffic[each.name]) for each in prepared.traffic.programs}
     for name, entry in prepared.scenario.spec.traffic.items():
-        said = [entry.kind, _given(data[name])]
+        said = [entry.kind, programs.get(name) or _given(data[name])]
         if flows[name]:
             said.append(f"{counted(flows[name], 'flow')}, {_about(datagrams[name])} datagrams/s")
         if name in exchanges:
@@ -154,6 +159,14 @@ def _traffic(prepared: Prepared) -> Iterator[tuple[str, str]]:
     if flows.total():
         total = f"{counted(flows.total(), 'flow')}, {_about(sum(datagrams.values()))} datagrams/s"
         yield "all flows", f"{total}, {format_rate(_thousands(sum(bits.values())))} of payload in both directions"
+
+
+def _program(program: SiteProgram, entry: Traffic) -> str:
+    """What is run at which site, when, and what is expected of it."""
+    command = " ".join(shlex.quote(word.partition("\n")[0]) for word in program.argv)
+    timeout = f", {format_duration(program.timeout_us)} at most" if program.timeout_us else ""
+    expect = f", expecting {entry.expect}" if isinstance(entry, ProgramSpec) and entry.expect else ""
+    return f"{command} at {program.site}, from {format_duration(program.at_us)} on{timeout}{expect}"
 
 
 def _given(entry: Mapping[str, Any]) -> str:

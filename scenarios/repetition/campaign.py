@@ -74,11 +74,10 @@ def replay(results: Path, parent: Path, debug: bool) -> int:
 def _prepared(request: Request, own_seed: int | None, number: int) -> Prepared:
     """Run ``number`` of a campaign, ready. ``own_seed`` is the scenario's; None: not known yet, for the first run."""
     seed = request.seed if own_seed is None else derived_seed(own_seed, number)
-    dataplane = request.forwarding.dataplane
-    prepared = prepare(request.name, request.settings, seed=seed, sites=request.sites, dataplane=dataplane)
+    prepared = prepare(request.name, request.settings, seed=seed, sites=request.sites)
     if not request.faults:
         return prepared
-    return prepare_scenario(with_random_faults(prepared.scenario, prepared.plan.network), prepared.policy_at, dataplane)
+    return prepare_scenario(with_random_faults(prepared.scenario, prepared.plan.network), prepared.policy_at)
 
 
 def _campaign(request: Request, first: Prepared, count: int) -> int:

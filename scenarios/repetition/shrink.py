@@ -152,7 +152,7 @@ def _attempt(inputs: KeptInputs, parent: Path, debug: bool) -> Attempt:
     def attempt(data: Data) -> RunOutcome | None:
         try:
             scenario = read_scenario(replace(inputs.scenario.document, data=data))
-            prepared = prepare_scenario(scenario, inputs.policy_at, inputs.forwarding.dataplane)
+            prepared = prepare_scenario(scenario, inputs.policy_at)
         except InputError:
             return None  # what was left out is needed by what is left
         ended: Ended = run(prepared, inputs.forwarding, parent, debug)

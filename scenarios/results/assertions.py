@@ -43,7 +43,7 @@ def windows_of(assertion: AssertSpec, evidence: Evidence, edges: Array) -> Windo
     """The windows, between ``edges``, of the flows or exchanges that an assertion selects."""
     metric = METRICS[assertion.metric]
     if metric.source is Source.EXCHANGE:
-        ids = [one.id for one in selected_exchanges(assertion, evidence) if metric.is_of(one.kind)]
+        ids = [one.id for one in selected_exchanges(assertion, metric, evidence)]
         return exchange_windows(assertion, evidence.done, ids, edges)
     return flow_windows(assertion, evidence.arrived, selected_flows(assertion, metric, evidence), edges)
 

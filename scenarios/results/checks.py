@@ -93,9 +93,10 @@ def selected_flows(selection: FlowSelection, metric: Metric, evidence: Evidence)
     return [flow for flow in flows if _is_selected(selection, flow, evidence)]
 
 
-def selected_exchanges(selection: FlowSelection, evidence: Evidence) -> list[ExchangeSpec]:
-    """The exchanges that a check or an assertion judges."""
-    return [one for one in evidence.traffic.exchanges if _is_selected(selection, one, evidence)]
+def selected_exchanges(selection: FlowSelection, metric: Metric, evidence: Evidence) -> list[ExchangeSpec]:
+    """The exchanges that a check or an assertion judges by ``metric``."""
+    exchanges = (one for one in evidence.traffic.exchanges if metric.is_of(one.kind))
+    return [one for one in exchanges if _is_selected(selection, one, evidence)]
 
 
 def _is_selected(selection: FlowSelection, spec: FlowSpec | ExchangeSpec, evidence: Evidence) -> bool:
@@ -179,8 +180,7 @@ def _values(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) ->
         delay_us = evidence.event_delays_us.get((metric.name, event))
         return _Judged("change after the event", {} if delay_us is None else {event: delay_us})
     if source is Source.EXCHANGE:
-        exchanges = [one for one in selected_exchanges(check, evidence) if metric.is_of(one.kind)]
-        return _measured(check, metric, phase, exchanges, evidence.exchanges)
+        return _measured(check, metric, phase, selected_exchanges(check, metric, evidence), evidence.exchanges)
     flows = selected_flows(check, metric, evidence)
     if source is Source.OUTAGE:
         time = evidence.event_times.get(event)

@@ -51,7 +51,7 @@ class KeptInputs:
 
     def prepare(self) -> Prepared:
         """The run ready to go again. Raises InputError where this version of helsewan makes another run of it."""
-        prepared = prepare_scenario(self.scenario, self.policy_at, self.forwarding.dataplane)
+        prepared = prepare_scenario(self.scenario, self.policy_at)
         if _traffic_digest(prepared) != self.traffic:
             reason = "cannot be run exactly again: this version of helsewan plans other traffic from the same inputs"
             raise InputError(Problem(OPTION, self.scenario.document.name, reason, "run it as a scenario of its own"))
@@ -104,9 +104,9 @@ def kept(results: Path) -> KeptInputs:
 
 
 def _traffic_digest(prepared: Prepared) -> str:
-    """Identifies what a run does: the SHA-256 of its planned flows and exchanges, and of its events' targets."""
+    """Identifies what a run does: the SHA-256 of its planned flows and exchanges, and of its events."""
     traffic = prepared.traffic
-    planned = repr((traffic.flows, traffic.exchanges, sorted(prepared.timeline.targets.items())))
+    planned = repr((traffic.flows, traffic.exchanges, sorted(prepared.targets.items()), prepared.timeline.plan))
     return sha256(planned.encode()).hexdigest()
 
 

@@ -24,6 +24,7 @@ from helsewan.scenarios.results.report import INTERRUPTED, RESULT, Result, error
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.kept_inputs import keep
 from helsewan.scenarios.run.preparation import Prepared
+from helsewan.scenarios.spec.timeline.prepare import not_in_kernel
 from helsewan.scenarios.traffic.programs import programs_missing
 from helsewan.verification.cudd import load_cudd
 
@@ -51,6 +52,7 @@ def require(prepared: Prepared, forwarding: Forwarding) -> None:
     if prepared.scenario.spec.verify is not None:
         load_cudd()
     missing = [*programs_missing(prepared.scenario, prepared.traffic.programs)]
+    missing += not_in_kernel(prepared.scenario) if forwarding.dataplane is Dataplane.KERNEL else ()
     if missing:
         raise InputError(*missing)
     sandbox.require()

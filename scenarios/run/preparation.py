@@ -10,8 +10,8 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.suggestions import hints_limited
-from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.lab.flows.flowspec import TrafficPlan
+from helsewan.lab.testbed.failure_state import Target
 from helsewan.policies.compile import policy_path
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
@@ -20,7 +20,6 @@ from helsewan.scenarios.spec.draft import Draft, in_order
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.spec import Scenario, load_draft
 from helsewan.scenarios.spec.timeline.prepare import PreparedTimeline, prepare_timeline
-from helsewan.scenarios.spec.timeline.problems import time_problems
 from helsewan.scenarios.spec.timeline.targets import resolve_timeline
 from helsewan.scenarios.traffic.flows import plan_traffic
 from helsewan.topology.model import Network
@@ -32,8 +31,8 @@ _NETWORK_KEYS = {"--sites": "sites", "--seed": "seed", "--from": "from", "--swed
 
 @dataclass(frozen=True)
 class Prepared:
-    """A scenario that can run: its plan, its timeline, and its traffic. ``policy_at``: the time that the policy's
-    exceptions are judged at."""
+    """A scenario that can run: its plan, its timeline and its traffic. ``policy_at``: the time
+    that the policy's exceptions are judged at."""
 
     scenario: Scenario
     plan: Plan
@@ -41,34 +40,28 @@ class Prepared:
     traffic: TrafficPlan
     policy_at: datetime
 
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """The targets of its events, by entry of the timeline."""
+        return self.timeline.targets
+
 
 @hints_limited()
-def prepare(
-    name: str,
-    overrides: Mapping[str, str],
-    *,
-    seed: int | None = None,
-    sites: int | None = None,
-    dataplane: Dataplane = Dataplane.ENGINE,
-) -> Prepared:
-    """The scenario ``name``, of the library or a file, ready to run on ``dataplane``, with ``overrides`` (keys and
-    values of ``--set``), ``--seed`` and ``--sites``. Creates nothing. Raises ``InputError`` with all problems of the
-    files, the network, the policy, the timeline and the traffic; what depends on something wrong is not looked at."""
+def prepare(name: str, overrides: Mapping[str, str], *, seed: int | None = None, sites: int | None = None) -> Prepared:
+    """The scenario ``name``, of the library or a file, ready to run, with ``overrides`` (``--set`` keys and values),
+    ``--seed`` and ``--sites``. Creates nothing. Raises ``InputError`` with all problems of the files, the network, the
+    policy, the targets and the traffic; what depends on something wrong is not looked at."""
     draft = load_draft(name, overrides, seed=seed, sites=sites)
     if draft.spec is None:
         raise InputError(*draft.problems)
     options = [key for key, value in {"sites": sites, "seed": seed}.items() if value is not None]
-    scenario = Scenario(draft.spec, draft.parameters, draft.document)
-    return _Fitting(draft, scenario, options, utc_now(), dataplane).fit(draft.spec)
+    return _Fitting(draft, Scenario(draft.spec, draft.parameters, draft.document), options, utc_now()).fit(draft.spec)
 
 
-def prepare_scenario(
-    scenario: Scenario, policy_at: datetime | None = None, dataplane: Dataplane = Dataplane.ENGINE
-) -> Prepared:
-    """A scenario that was read, ready to run on ``dataplane``, under its policy as of ``policy_at`` or of now. Raises
-    ``InputError``."""
+def prepare_scenario(scenario: Scenario, policy_at: datetime | None = None) -> Prepared:
+    """A scenario that was read, ready to run, under its policy as of ``policy_at`` or of now. Raises ``InputError``."""
     draft = Draft(scenario.document, scenario.parameters, scenario.spec, frozenset(), ())
-    return _Fitting(draft, scenario, (), policy_at or utc_now(), dataplane).fit(scenario.spec)
+    return _Fitting(draft, scenario, (), policy_at or utc_now()).fit(scenario.spec)
 
 
 def problems(name: str, overrides: Mapping[str, str]) -> tuple[Problem, ...]:
@@ -93,31 +86,28 @@ class _Fitting:
     """Fits a draft to its network and policy, and collects what does not fit. ``options``: keys of the network that the
     command line gave."""
 
-    def __init__(
-        self, draft: Draft, scenario: Scenario, options: Collection[str], policy_at: datetime, dataplane: Dataplane
-    ) -> None:
-        self._draft, self._scenario, self._options = draft, scenario, options
-        self._at, self._dataplane = policy_at, dataplane
+    def __init__(self, draft: Draft, scenario: Scenario, options: Collection[str], policy_at: datetime) -> None:
+        self._draft, self._scenario, self._options, self._at = draft, scenario, options, policy_at
         self._problems = list(draft.problems)
 
     def fit(self, spec: ScenarioSpec) -> Prepared:
         """The scenario ready to run. Raises InputError with all problems."""
         network = plan = timeline = traffic = None
-        document, timed = self._draft.document, not any(time_problems(spec, self._draft.document))
         if not self._draft.lacks("network"):
             with self._collected():
                 network = self._network(spec)
         if not self._draft.lacks("policy"):
             with self._collected():
                 plan = self._plan(spec, network)
-        with self._collected():
-            if plan is not None and timed:
-                timeline = prepare_timeline(spec, plan, self._policy_file(spec), document, self._dataplane)
-            elif network is not None:
-                resolve_timeline(spec, network, document)
+        if network is not None and plan is None:
+            with self._collected():
+                resolve_timeline(spec, network, self._draft.document)
         if plan is not None:
             with self._collected():
-                traffic = plan_traffic(spec, plan, document)
+                file, whole = self._policy_file(spec), all(entry[0] != "timeline" for entry in self._draft.lost)
+                timeline = prepare_timeline(spec, plan, file, self._draft.document, self._at, whole)
+            with self._collected():
+                traffic = plan_traffic(spec, plan, self._draft.document)
         if self._problems or plan is None or timeline is None or traffic is None:
             raise InputError(*in_order(self._problems))
         return Prepared(self._scenario, plan, timeline, traffic, self._at)
@@ -141,6 +131,9 @@ class _Fitting:
         except InputError as error:
             raise InputError(*(self._in_file(problem) for problem in error.problems)) from None
 
+    def _policy_file(self, spec: ScenarioSpec) -> Path:
+        return self._draft.document.folder(("policy",)) / policy_path(spec.policy)
+
     def _in_file(self, problem: Problem) -> Problem:
         """A problem of the network at the scenario's line, unless an option of the command line gave the value."""
         key = _NETWORK_KEYS.get(problem.where)
@@ -151,25 +144,17 @@ class _Fitting:
         return replace(problem, where=self._draft.document.where(("network", key)))
 
     def _plan(self, spec: ScenarioSpec, network: Network | None) -> Plan | None:
-        """The plan on ``network``, None without one. Raises InputError; for a file that is not there with the
-        scenario's line."""
-        file = self._policy_file(spec)
+        """The plan on ``network``, None without one. Raises InputError, with the scenario's line for a policy that is
+        neither in the library nor a file."""
+        where, file = self._draft.document.where(("policy",)), None
         try:
+            file = self._policy_file(spec)
             return None if network is None else load_plan(file, network, self._at)
         except InputError as error:
-            where = self._draft.document.where(("policy",))
-            raise InputError(
-                *(
-                    replace(each, where=where, value=spec.policy) if each.where == str(file) else each
-                    for each in error.problems
-                )
-            ) from None
-
-    def _policy_file(self, spec: ScenarioSpec) -> Path:
-        """The file of the policy. Raises InputError, with the scenario's line, for what is neither in the library nor a
-        path."""
-        try:
-            return self._draft.document.folder(("policy",)) / policy_path(spec.policy)
-        except InputError as error:
-            where = self._draft.document.where(("policy",))
-            raise InputError(*(replace(problem, where=where) for problem in error.problems)) from None
+            if file is None:
+                raise InputError(*(replace(problem, where=where) for problem in error.problems)) from None
+            named = (
+                replace(each, where=where, value=spec.policy) if each.where == str(file) else each
+                for each in error.problems
+            )
+            raise InputError(*named) from None

@@ -38,13 +38,13 @@ from helsewan.lab.programs.records import ProgramResult
 from helsewan.lab.proofs.rule_sources import from_file
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.lab.testbed.testbed_metrics import TestbedMetrics
+from helsewan.scenarios.events.actions import Actions
+from helsewan.scenarios.events.conditions import Conditions
+from helsewan.scenarios.events.effects import UndoStack
 from helsewan.scenarios.run.engine import Engine
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.rule_reader import RuleReader
-from helsewan.scenarios.run.timeline.actions import Actions
-from helsewan.scenarios.run.timeline.conditions import Conditions
-from helsewan.scenarios.run.timeline.effects import UndoStack
-from helsewan.scenarios.run.timeline.timeline import Timeline
+from helsewan.scenarios.run.timeline import Timeline
 from helsewan.scenarios.spec.checks.schema import VerifySpec
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
 from helsewan.scenarios.traffic.offered_load import offered_load

@@ -15,16 +15,16 @@ from scenario_case import case_of
 from helsewan.common.document import Document, loads
 from helsewan.common.errors import InputError
 from helsewan.common.run_clock import RunClock
-from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.lab.testbed.failure_state import Target
 from helsewan.policies.compile import library_path
+from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
+from helsewan.scenarios.events.actions import Actions
+from helsewan.scenarios.events.conditions import Conditions
+from helsewan.scenarios.events.effects import Effect, UndoStack, done
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.rule_reader import RuleReader
-from helsewan.scenarios.run.timeline.actions import Actions
-from helsewan.scenarios.run.timeline.conditions import Conditions
-from helsewan.scenarios.run.timeline.effects import Effect, UndoStack, done
-from helsewan.scenarios.run.timeline.timeline import Timeline
+from helsewan.scenarios.run.timeline import Timeline
 from helsewan.scenarios.spec.spec import Scenario, read_scenario
 from helsewan.scenarios.spec.timeline.prepare import PreparedTimeline, prepare_timeline
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
@@ -70,19 +70,17 @@ def plan() -> Plan:
     return case_of("region-failover")[1]
 
 
-def prepare(
-    *events: str, name: str = "small.yaml", dataplane: Dataplane = Dataplane.ENGINE
-) -> tuple[Scenario, PreparedTimeline]:
+def prepare(*events: str, name: str = "small.yaml") -> tuple[Scenario, PreparedTimeline]:
     """The scenario, and what its timeline needs. Raises InputError."""
     scenario = read(*events, name=name)
     document: Document = scenario.document
-    return scenario, prepare_timeline(scenario.spec, plan(), library_path("national"), document, dataplane)
+    return scenario, prepare_timeline(scenario.spec, plan(), library_path("national"), document, utc_now())
 
 
-def refusals(*events: str, name: str = "small.yaml", dataplane: Dataplane = Dataplane.ENGINE) -> list[str]:
+def refusals(*events: str, name: str = "small.yaml") -> list[str]:
     """What is wrong with it on the network and with the policy."""
     with pytest.raises(InputError) as caught:
-        prepare(*events, name=name, dataplane=dataplane)
+        prepare(*events, name=name)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -189,7 +187,7 @@ def follow(
 ) -> Followed:
     """Follow the timeline; conditions of events hold from ``holds`` on (us), entries ``slow`` take so long (us)."""
     scenario = read(*events, more=more, **settings)
-    timeline = prepare_timeline(scenario.spec, plan(), library_path("national"), scenario.document, Dataplane.ENGINE)
+    timeline = prepare_timeline(scenario.spec, plan(), library_path("national"), scenario.document, utc_now())
     clock, reader = SteppedClock(), RecordedReader()
     actions = RecordedActions(clock, scenario.spec.timeline, slow or {})
     history: list[dict[str, Any]] = []

@@ -26,7 +26,7 @@ LIVE_METRICS = (
     "delay_max",
     "rate",
 )
-"""The metrics that can be followed while the run goes on (`run.timeline.live_figures`)."""
+"""The metrics that can be followed while the run goes on (`events.live_figures`)."""
 
 REPAIRED = "repaired"
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from random import Random
 
+import networkx as nx
+
 from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.timeline.conditions import EventCondition
 from helsewan.scenarios.spec.timeline.schema import EventSpec
 from helsewan.scenarios.spec.timeline.timepoints import END, START, EventTime, TimePoint
 
@@ -57,10 +60,39 @@ def time_points(event: EventSpec) -> Iterator[tuple[tuple[str | int, ...], TimeP
         yield ("between", number), point
 
 
-def plan_timeline(spec: ScenarioSpec, broken: Collection[str] = ()) -> TimelinePlan:
-    """The plan of a scenario's timeline, without unknown names and circles but for those of its ``broken`` entries,
-    which are planned as if their times were not known."""
-    planner = _Planner(spec, broken)
+def _events_of(event: EventSpec) -> set[str | None]:
+    """The events that a time is relative to, None for the run itself."""
+    return {point.event for _, point in time_points(event)}
+
+
+def circles(spec: ScenarioSpec) -> Iterator[list[str]]:
+    """Entries that wait for each other, each for the next."""
+    entry_of = {name: entry for entry, event in spec.timeline.items() for name in occurrence_names(entry, event)}
+    graph = nx.DiGraph()
+    graph.add_nodes_from(spec.timeline)
+    for entry, event in spec.timeline.items():
+        waits_for = [point.event for _, point in time_points(event)]
+        if isinstance(event.when, EventCondition):
+            waits_for.append(event.when.event)
+        graph.add_edges_from((entry, entry_of[name]) for name in waits_for if name in entry_of)
+    entries = list(spec.timeline)
+    for part in nx.strongly_connected_components(graph):
+        circle = sorted(part, key=entries.index)
+        if len(circle) > 1 or graph.has_edge(circle[0], circle[0]):
+            yield [edge[0] for edge in nx.find_cycle(graph.subgraph(part), circle[0])]
+
+
+def broken_entries(spec: ScenarioSpec) -> frozenset[str]:
+    """Entries whose times are relative to events that do not exist, or in a circle."""
+    names = {name for entry, event in spec.timeline.items() for name in occurrence_names(entry, event)}
+    vain = {entry for entry, event in spec.timeline.items() if not _events_of(event) <= {None, *names}}
+    return frozenset(vain).union(*circles(spec))
+
+
+def plan_timeline(spec: ScenarioSpec) -> TimelinePlan:
+    """The plan of a scenario's timeline. Broken entries, which are refused (`timeline.problems`), are planned as if
+    their times were not known."""
+    planner = _Planner(spec, broken_entries(spec))
     entries = list(spec.timeline)
     events = [
         PlannedEvent(occurrence, name, planner.time_us(occurrence))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from helsewan.common.document import Document, loads
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.yaml_writer import to_yaml
 from helsewan.policies.compile import Policy, compile_policy, load_policy, policy_path, read_policy
-from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.plan import TimelinePlan, known_steps
@@ -32,12 +32,13 @@ class PolicyState:
 @dataclass
 class PolicyStates:
     """The policies of a timeline on one network. ``initial`` is the plan that the scenario begins with, of the policy
-    in ``file``."""
+    in ``file``; exceptions are judged at ``at``."""
 
     spec: ScenarioSpec
     document: Document
     initial: Plan
     file: Path
+    at: datetime
     _plans: dict[PolicyState, Plan] = field(default_factory=dict)
 
     def plan(self, state: PolicyState) -> Plan:
@@ -54,7 +55,7 @@ class PolicyStates:
         try:
             if state.added:
                 policy = self._with(policy, state.added)
-            return compile_policy(policy, self.initial.network, now=utc_now())
+            return compile_policy(policy, self.initial.network, now=self.at)
         except InputError as error:
             raise InputError(*(self._relocated(problem, state, blamed) for problem in error.problems)) from None
 
@@ -63,10 +64,11 @@ class PolicyStates:
             return load_policy(self.file)
         named = self.spec.timeline[entry].policy
         assert named is not None
+        path = ("timeline", entry, "policy")
         try:
-            return load_policy(self.document.folder(("timeline", entry, "policy")) / policy_path(named))
+            return load_policy(beside(self.document, path) / policy_path(named))
         except InputError as error:
-            where = self.document.where(("timeline", entry, "policy"))
+            where = self.document.where(path)
             raise InputError(*(replace(problem, where=where) for problem in error.problems)) from None
 
     def _with(self, policy: Policy, added: frozenset[str]) -> Policy:
@@ -91,6 +93,11 @@ class PolicyStates:
         if state.base:
             return replace(problem, where=f"{self.document.where(blamed)}: {problem.where}")
         return problem
+
+
+def beside(document: Document, path: tuple[str | int, ...]) -> Path:
+    """The folder that a relative path at ``path`` in a document starts from: that of the file it stands in."""
+    return Path(document.position(path).file).parent
 
 
 def _name(entry: str) -> str:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
-from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.links.trace import Trace, load_trace
 from helsewan.lab.testbed.failure_state import Target
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.spec import Scenario
 from helsewan.scenarios.spec.timeline.actions import BY_CLASS
 from helsewan.scenarios.spec.timeline.conditions import MetricCondition
 from helsewan.scenarios.spec.timeline.contradictions import contradictions
 from helsewan.scenarios.spec.timeline.plan import TimelinePlan, plan_timeline
-from helsewan.scenarios.spec.timeline.policies import PolicyStates, policy_problems
+from helsewan.scenarios.spec.timeline.policies import PolicyStates, beside, policy_problems
 from helsewan.scenarios.spec.timeline.schema import EventSpec
 from helsewan.scenarios.spec.timeline.targets import resolve_timeline
 
@@ -35,10 +36,11 @@ class PreparedTimeline:
 
 
 def prepare_timeline(
-    spec: ScenarioSpec, plan: Plan, policy: Path, document: Document, dataplane: Dataplane
+    spec: ScenarioSpec, plan: Plan, policy: Path, document: Document, policy_at: datetime, whole: bool = True
 ) -> PreparedTimeline:
-    """The timeline of ``spec``, whose times are valid, on the network of ``plan``, which is that of the file
-    ``policy``. Raises one InputError with every problem."""
+    """The timeline of ``spec`` on the network of ``plan``, which is that of the file ``policy``; exceptions of policies
+    are judged at ``policy_at``. ``whole``: no entry of the timeline is missing, so contradictions can be told. Raises
+    one InputError with every problem but those of times."""
     problems: list[Problem] = []
 
     def collected(read: Callable[[], Mapping[str, Target]]) -> Mapping[str, Target]:
@@ -50,7 +52,7 @@ def prepare_timeline(
 
     timeline = plan_timeline(spec)
     targets = collected(lambda: resolve_timeline(spec, plan.network, document))
-    if not problems:
+    if whole and not problems:
         problems += contradictions(spec, timeline, targets, plan.network, document)
     traces: dict[str, Trace] = {}
     for entry, event in spec.timeline.items():
@@ -58,17 +60,16 @@ def prepare_timeline(
         if event.command is not None and shutil.which(event.command.run[0]) is None:
             where = document.where(("timeline", entry, "command", "run"))
             problems.append(Problem(where, event.command.run[0], "is no program of this machine", "install it"))
-        if dataplane is Dataplane.KERNEL:
-            problems += _not_in_kernel(entry, event, document)
+        path = ("timeline", entry, "set", "trace")
         if event.set is not None and event.set.trace is not None:
             try:
-                traces[entry] = load_trace(document.folder(("timeline", entry)) / event.set.trace, event.set.repeat)
+                traces[entry] = load_trace(beside(document, path) / event.set.trace, event.set.repeat)
             except InputError as error:
-                where = document.where(("timeline", entry, "set", "trace"))
+                where = document.where(path)
                 problems += (
                     Problem(f"{where}: {each.where}", each.value, each.reason, each.hint) for each in error.problems
                 )
-    policies = PolicyStates(spec, document, plan, policy)
+    policies = PolicyStates(spec, document, plan, policy, policy_at)
     problems += policy_problems(policies, timeline)
     if problems:
         raise InputError(*problems)
@@ -88,11 +89,12 @@ def _unknown_classes(entry: str, event: EventSpec, plan: Plan, document: Documen
             yield Problem(where, cls, f"is no class of policy {plan.policy!r}", nearest(cls, known))
 
 
-def _not_in_kernel(entry: str, event: EventSpec, document: Document) -> Iterator[Problem]:
+def not_in_kernel(scenario: Scenario) -> Iterator[Problem]:
     """What the kernel's queueing disciplines cannot do."""
-    follows = event.set is not None and event.set.trace is not None
-    stands_still = event.pause is not None and event.pause.controller is None
-    if follows or stands_still or event.capture is not None:
-        where = document.where(("timeline", entry, event.action))
-        reason = "cannot be done with --dataplane kernel"
-        yield Problem(where, event.action, reason, "run it with --dataplane engine")
+    for entry, event in scenario.spec.timeline.items():
+        follows = event.set is not None and event.set.trace is not None
+        stands_still = event.pause is not None and event.pause.controller is None
+        if follows or stands_still or event.capture is not None:
+            where = scenario.document.where(("timeline", entry, event.action))
+            reason = "cannot be done with --dataplane kernel"
+            yield Problem(where, event.action, reason, "run it with --dataplane engine")

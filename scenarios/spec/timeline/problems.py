@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import networkx as nx
-
 from helsewan.common.document import Document
 from helsewan.common.errors import Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import format_duration
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.conditions import EventCondition, MetricCondition
-from helsewan.scenarios.spec.timeline.plan import TimelinePlan, occurrence_names, plan_timeline, time_points
+from helsewan.scenarios.spec.timeline.plan import (
+    TimelinePlan,
+    broken_entries,
+    circles,
+    occurrence_names,
+    plan_timeline,
+    time_points,
+)
 from helsewan.scenarios.spec.timeline.schema import FAILURES, LASTING, EventSpec
 from helsewan.scenarios.spec.timeline.timepoints import END, RUN, START, EventTime, TimePoint
 from helsewan.scenarios.spec.timeline.warmup import warmup_problems
@@ -23,13 +28,11 @@ def time_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
     names = [name for entry, event in spec.timeline.items() for name in occurrence_names(entry, event)]
     yield from _name_problems(spec, document, names)
     yield from _unknown_events(spec, document, names)
-    broken = {entry for entry, event in spec.timeline.items() if not _events_of(event) <= {None, *names}}
-    for circle in _circles(spec):
-        broken |= set(circle)
+    for circle in circles(spec):
         where, shown = document.where(("timeline", circle[0])), " > ".join([*circle, circle[0]])
         yield Problem(where, shown, "is a circle of events that wait for each other", "give one of them a time")
-    plan = plan_timeline(spec, broken)
-    yield from _event_problems(spec, document, plan, bool(broken))
+    plan = plan_timeline(spec)
+    yield from _event_problems(spec, document, plan, bool(broken_entries(spec)))
     yield from _phase_problems(spec, document, names, plan)
     yield from _rules_problems(spec, document, names, plan)
     yield from warmup_problems(spec, document, plan.known_times)
@@ -57,28 +60,6 @@ def _unknown_events(spec: ScenarioSpec, document: Document, names: list[str]) ->
             if name is not None and name not in names:
                 where = document.where(("timeline", entry, *path))
                 yield Problem(where, name, "is no event", nearest(name, names))
-
-
-def _events_of(event: EventSpec) -> set[str | None]:
-    """The events that a time is relative to, None for the run itself."""
-    return {point.event for _, point in time_points(event)}
-
-
-def _circles(spec: ScenarioSpec) -> Iterator[list[str]]:
-    """Entries that wait for each other, each for the next."""
-    entry_of = {name: entry for entry, event in spec.timeline.items() for name in occurrence_names(entry, event)}
-    graph = nx.DiGraph()
-    graph.add_nodes_from(spec.timeline)
-    for entry, event in spec.timeline.items():
-        waits_for = [point.event for _, point in time_points(event)]
-        if isinstance(event.when, EventCondition):
-            waits_for.append(event.when.event)
-        graph.add_edges_from((entry, entry_of[name]) for name in waits_for if name in entry_of)
-    entries = list(spec.timeline)
-    for part in nx.strongly_connected_components(graph):
-        circle = sorted(part, key=entries.index)
-        if len(circle) > 1 or graph.has_edge(circle[0], circle[0]):
-            yield [edge[0] for edge in nx.find_cycle(graph.subgraph(part), circle[0])]
 
 
 def _event_problems(spec: ScenarioSpec, document: Document, plan: TimelinePlan, some_broken: bool) -> Iterator[Problem]:

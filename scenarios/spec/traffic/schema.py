@@ -96,6 +96,6 @@ ApplicationTraffic = (
 """What is measured by exchange, not by datagram."""
 
 Traffic = Annotated[
-    VoiceSpec | VideoSpec | MessageSpec | IsolationSpec | ScanSpec | ApplicationTraffic | ProgramSpec,
+    VoiceSpec | VideoSpec | MessageSpec | IsolationSpec | ScanSpec | ProgramSpec | ApplicationTraffic,
     Field(discriminator="kind"),
 ]

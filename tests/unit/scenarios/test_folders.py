@@ -1,4 +1,4 @@
-"""The folders of `scenarios` import one way: spec <- traffic <- results <- run <- authoring <- repetition."""
+"""The folders of `scenarios` import one way: spec <- traffic <- results <- events <- run <- authoring <- repetition."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 
 import helsewan.scenarios
 
-ORDER = ("spec", "traffic", "results", "run", "authoring", "repetition")  # each may import itself and those before it
+# each may import itself and those before it
+ORDER = ("spec", "traffic", "results", "events", "run", "authoring", "repetition")
 ROOT = Path(helsewan.scenarios.__file__).parent
 PREFIX = "helsewan.scenarios."
 

@@ -11,8 +11,8 @@ from scenario_case import EPOCH_NS, FLOW, arrival
 
 from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec
 from helsewan.lab.flows.records import RECORD, Array
+from helsewan.scenarios.events.live_figures import IN_FLIGHT_US, STEP_US, LiveFigures, Selection
 from helsewan.scenarios.results.measure import Window, measure
-from helsewan.scenarios.run.timeline.live_figures import IN_FLIGHT_US, STEP_US, LiveFigures, Selection
 
 ALL = Selection()
 FLOWS = (

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from timeline_case import plan, prepare, refusals
 
-from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.scenarios.spec.timeline.policies import PolicyState
+from helsewan.scenarios.spec.timeline.prepare import not_in_kernel
 from helsewan.scenarios.spec.timeline.targets import Connectivity, Fate, failed_together
 
 LINK = "{link: oslo-hamar}"
@@ -99,8 +99,8 @@ def test_all_are_told_in_one_pass() -> None:
 
 def test_what_the_kernel_cannot_do_is_refused_there() -> None:
     events = ("a: {at: 1 s, capture: {link: oslo-hamar}}", "b: {at: 1 s, pause: {router: hamar}}")
-    assert len(refusals(*events, dataplane=Dataplane.KERNEL)) == 2
-    prepare(*events)
+    scenario, _ = prepare(*events)
+    assert [problem.value for problem in not_in_kernel(scenario)] == ["capture", "pause"]
 
 
 @pytest.mark.parametrize(
@@ -126,6 +126,8 @@ def test_what_the_kernel_cannot_do_is_refused_there() -> None:
             "a: {at: 1 s, blackhole: {link: oslo-hamar, direction: forward}}",
             "b: {at: 2 s, blackhole: {link: oslo-hamar, direction: back}}",
         ],
+        ["a: {at: 1 s, withdraw: {pop: oslo}}", "b: {at: 2 s, withdraw: {pop: hamar}}"],
+        ["a: {at: 1 s, partition: {region: nord}}", "b: {at: 2 s, partition: {everywhere: true}}"],
         ["a: {at: 1 s, every: 2 s, times: 3, for: 1 s, blackhole: {link: oslo-hamar}}"],
     ],
 )

@@ -11,11 +11,11 @@ from itertools import count
 
 from helsewan.common.run_clock import RunClock
 from helsewan.common.units import format_duration
+from helsewan.scenarios.events.actions import Actions
+from helsewan.scenarios.events.conditions import Conditions
+from helsewan.scenarios.events.effects import Effect, UndoStack
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.rule_reader import RuleReader
-from helsewan.scenarios.run.timeline.actions import Actions
-from helsewan.scenarios.run.timeline.conditions import Conditions
-from helsewan.scenarios.run.timeline.effects import Effect, UndoStack
 from helsewan.scenarios.spec.checks.schema import VerifySpec
 from helsewan.scenarios.spec.timeline.conditions import EventCondition
 from helsewan.scenarios.spec.timeline.plan import PlannedEvent, occurrence_names, time_points

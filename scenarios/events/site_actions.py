@@ -16,7 +16,7 @@ from helsewan.common.ownership import create_directories, create_log
 from helsewan.emulation.links.capture import Capture
 from helsewan.emulation.links.pipe_model import Direction
 from helsewan.lab.testbed.testbed import Testbed
-from helsewan.scenarios.run.timeline.effects import Effect, Occurrence, Poll, done
+from helsewan.scenarios.events.effects import Effect, Occurrence, Poll, done
 from helsewan.scenarios.spec.timeline.targets import link_names
 
 COMMANDS, CAPTURES = "commands", "captures"  # folders of a run's directory
