@@ -1,4 +1,4 @@
-"""Real programs at sites of a running scenario: they reach what the policy allows, and are ended with what they start."""
+"""Real programs at sites of a running scenario: they reach what the policy allows, and end with what they start."""
 
 from __future__ import annotations
 
