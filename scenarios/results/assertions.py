@@ -167,6 +167,10 @@ def _exchange_row(metric: str, exchanges: Sequence[Exchange], edges: Array, coun
     attempted = _in_windows(begin_us, edges, count)
     completed = _in_windows(begin_us[ok], edges, count)
     idle = attempted == 0
+    if metric.startswith("call_setup_"):
+        answer_us = np.array([one.answered_us - one.begin_us for one in exchanges])
+        answered = ~np.isnan(answer_us)
+        return _statistic(metric, begin_us[answered], answer_us[answered], edges, count), idle
     if metric.startswith("response_"):
         took_us = np.array([one.end_us - one.begin_us for one in exchanges])
         return _statistic(metric, begin_us[ok], took_us[ok], edges, count), idle
@@ -176,6 +180,7 @@ def _exchange_row(metric: str, exchanges: Sequence[Exchange], edges: Array, coun
             "completed": completed,
             "failed": attempted - completed,
             "failure": (attempted - completed) / attempted,
+            "success": completed / attempted,
         }
     return counts[metric].astype(float), idle
 

@@ -118,7 +118,7 @@ def selected_flows(selection: FlowSelection, metric: Metric, of: Selectable) -> 
 
 def selected_exchanges(selection: FlowSelection, metric: Metric, of: Selectable) -> list[ExchangeSpec]:
     """The exchanges that a check or an assertion judges by ``metric``."""
-    exchanges = (one for one in of.traffic.exchanges if not metric.kinds or one.kind in metric.kinds)
+    exchanges = (one for one in of.traffic.exchanges if metric.is_of(one.kind))
     return [one for one in exchanges if _is_selected(selection, one, of)]
 
 

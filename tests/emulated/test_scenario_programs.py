@@ -1,4 +1,4 @@
-"""Real programs at sites of a running scenario reach what the policy allows, and end with all that they started."""
+"""Real programs at sites of a running scenario: they reach what the policy allows, and end with what they start."""
 
 from __future__ import annotations
 

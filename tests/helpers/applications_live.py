@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from ipaddress import IPv4Address, IPv6Address
+from itertools import product
 from typing import Any
 
 from small_network import DESCRIPTION
@@ -23,7 +24,7 @@ from helsewan.lab import Emulation
 from helsewan.lab.applications.engine import ApplicationEngine
 from helsewan.lab.applications.sip.calls import CallPlan
 from helsewan.lab.applications.sip.user_agent import UserAgent
-from helsewan.lab.applications.sip_endpoint import SipEndpoint
+from helsewan.lab.applications.sip_endpoint import Connect, SipEndpoint
 from helsewan.lab.flows.applications import (
     Application,
     Dicom,
@@ -117,10 +118,11 @@ def exchanges(sites: Sites) -> dict[str, Any]:
     try:
         engine.start(time.time_ns())
         called = {}
-        for version in (4, 6):
+        for version, (transport, port) in product((4, 6), (("u1", 5060), ("t1", 5061))):
             host = str(sites.address(SERVER, version))
-            target = f"[{host}]:5060" if version == 6 else f"{host}:5060"
-            called[version] = sites.sipp(THIRD, version, "-sn", "uac", target, "-p", "5060", "-d", "200").wait(60)
+            target = f"[{host}]:{port}" if version == 6 else f"{host}:{port}"
+            calling = sites.sipp(THIRD, version, "-sn", "uac", target, "-p", "5060", "-d", "200", "-t", transport)
+            called[f"IPv{version} {transport}"] = calling.wait(DEADLINE_S)
         wait_for(lambda: len(engine.results) == COUNT * len(specs), "the exchanges to end", DEADLINE_S)
         engine.stop()
     finally:
@@ -129,33 +131,64 @@ def exchanges(sites: Sites) -> dict[str, Any]:
     return {"exchanges": done, "sipp calls": called}
 
 
-async def calls_to_sipp(sites: Sites, version: int) -> list[list[Any]]:
-    """Calls of one of our agents to sipp: error, time to the answer and from there to the end, in us."""
-    family = socket.AF_INET if version == 4 else socket.AF_INET6
+async def calls_to_sipp(sites: Sites, version: int, transport: str) -> dict[str, Any]:
+    """Calls of one of our agents to sipp: of each its error, the time to the answer and from there to the end, in us;
+    and how sipp ended. Over TCP it counts calls as failed whose connection is closed too soon."""
+    is_tcp = transport == "t1"
     own, peer = str(sites.address(CLIENT, version)), str(sites.address(SERVER, version))
-    opened = sites.socket_in(CLIENT, family, socket.SOCK_DGRAM)
-    opened.setblocking(False)
-    opened.bind((own, 5060))
-    agent = UserAgent((own, 5060), range(16_384, 16_640), "seed")
-    endpoint = SipEndpoint(agent, lambda: time.monotonic_ns() // 1000)
-    await endpoint.over_udp(opened)
+    opened = bound(sites, own, version, is_tcp)
+    endpoint = SipEndpoint(UserAgent((own, 5060), range(16_384, 16_640), "seed", is_tcp), now_us)
+
+    async def connect(address: tuple[str, int]) -> socket.socket:
+        line = sites.socket_in(CLIENT, opened.family, socket.SOCK_STREAM)
+        line.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(line, address)
+        return line
+
+    await (endpoint.over_tcp(opened, connect) if is_tcp else endpoint.over_udp(opened))
+    answering = sites.sipp(SERVER, version, "-sn", "uas", "-p", "5070", "-t", transport)
     plan = CallPlan(0, TALK_US, 20_000_000)
     try:
+        if is_tcp:
+            await listening(connect, (peer, 5070))
         calls = await asyncio.gather(*(endpoint.call((peer, 5070), plan) for _ in range(SIPP_CALLS)))
+        ended = await asyncio.to_thread(answering.wait, DEADLINE_S)
     finally:
         endpoint.close()
+        answering.kill()
         await asyncio.sleep(0)
-    return [[call.error, (call.answered_us or 0) - call.began_us, (call.ended_us or 0) - (call.answered_us or 0)]
-            for call in calls]  # fmt: skip
+    times = [(call.began_us, call.answered_us or 0, call.ended_us or 0) for call in calls]
+    return {
+        "calls": [[call.error, two - one, end - two] for call, (one, two, end) in zip(calls, times, strict=True)],
+        "sipp": ended,
+    }
 
 
-def answered_by_sipp(sites: Sites) -> dict[str, Any]:
-    found = {}
-    for version in (4, 6):
-        answering = sites.sipp(SERVER, version, "-sn", "uas", "-p", "5070")
-        calls = asyncio.run(calls_to_sipp(sites, version))
-        found[f"IPv{version}"] = {"calls": calls, "sipp": answering.wait(60)}
-    return {"answered by sipp": found}
+def bound(sites: Sites, own: str, version: int, is_tcp: bool) -> socket.socket:
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    opened = sites.socket_in(CLIENT, family, socket.SOCK_STREAM if is_tcp else socket.SOCK_DGRAM)
+    opened.setblocking(False)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    opened.bind((own, 5060))
+    if is_tcp:
+        opened.listen()
+    return opened
+
+
+async def listening(connect: Connect, address: tuple[str, int]) -> None:
+    """Until somebody listens there."""
+    end = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
+        try:
+            (await connect(address)).close()
+            return
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.05)
+    raise TimeoutError("sipp does not listen")
+
+
+def now_us() -> int:
+    return time.monotonic_ns() // 1000
 
 
 NETWORK = network_from(DESCRIPTION)
@@ -167,4 +200,8 @@ if __name__ == "__main__":
     os.chdir(tempfile.mkdtemp())
     with Emulation(NETWORK, policy="open") as emulation:
         here = Sites(emulation)
-        print(json.dumps({**exchanges(here), **answered_by_sipp(here)}))
+        answered = {
+            f"IPv{version} {transport}": asyncio.run(calls_to_sipp(here, version, transport))
+            for version, transport in product((4, 6), ("u1", "t1"))
+        }
+        print(json.dumps({**exchanges(here), "answered by sipp": answered}))

@@ -51,6 +51,10 @@ class Metric:
     conclusive: bool = False  # no slow machine can cause a bad value
     kinds: tuple[str, ...] = ()  # of traffic that has it; empty: all of its source
 
+    def is_of(self, kind: str) -> bool:
+        """Whether traffic of ``kind``, from which metrics of its source are taken, has it."""
+        return not self.kinds or kind in self.kinds
+
     @property
     def field(self) -> str:
         """The figure's name with its unit, as results carry it."""

@@ -179,7 +179,7 @@ def _parts(traffic: Traffic) -> tuple[str, ...]:
 
 def _fits(spec: ScenarioSpec, traffic: str, metric: Metric) -> bool:
     entry = spec.traffic[traffic]
-    if isinstance(entry, ProgramSpec) or (metric.kinds and entry.kind not in metric.kinds):
+    if isinstance(entry, ProgramSpec) or not metric.is_of(entry.kind):
         return False
     if isinstance(entry, ReplaySpec) or metric.source is Source.REPLAY:
         return isinstance(entry, ReplaySpec) and metric.source is Source.REPLAY
