@@ -12,22 +12,32 @@ from helsewan.lab.captures.flow_key import flow_key
 from helsewan.lab.captures.ip_packet import TCP
 from helsewan.lab.flows.replay_plan import FRAME_BYTES, FlowKey, ServicePorts
 
-MOST_FLOWS = 100_000  # about 60 MB
+MOST_FLOWS = 100_000  # about 80 MB
 MOST_ADDRESSES = 100_000  # of those that are not mapped, which are only counted
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A packet of a file: its number there, and how many bytes of it are meant."""
+
+    file: Path
+    number: int
+    count: int
 
 
 @dataclass(slots=True)
 class Sighting:
-    """The packets of one kind. ``longest`` is the longest packet that cannot be cut into segments."""
+    """The packets of one kind. ``longest`` is the longest packet that cannot be cut into segments, ``filled`` the first
+    one of which bytes were not captured."""
 
     packets: int = 0
     ip_bytes: int = 0
     first_ns: int = 0
     last_ns: int = 0
-    filled: ReadPacket | None = None  # the first one of which bytes were not captured
+    filled: Place | None = None
     filled_packets: int = 0
     offloaded: int = 0  # TCP packets longer than ``mtu_bytes``
-    longest: ReadPacket | None = None
+    longest: Place | None = None
 
 
 @dataclass
@@ -75,11 +85,11 @@ def _count(sighting: Sighting, packet: ReadPacket, mtu_bytes: int) -> None:
     sighting.last_ns = packet.time_ns
     if packet.ip.filled:
         sighting.filled_packets += 1
-        sighting.filled = sighting.filled or packet
+        sighting.filled = sighting.filled or Place(packet.file, packet.number, packet.ip.filled)
     if packet.ip.protocol == TCP and not packet.ip.is_fragment:
         sighting.offloaded += size > mtu_bytes
-    elif sighting.longest is None or size > len(sighting.longest.ip.data):
-        sighting.longest = packet
+    elif sighting.longest is None or size > sighting.longest.count:
+        sighting.longest = Place(packet.file, packet.number, size)
 
 
 def frame_bytes(sighting: Sighting) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from helsewan.lab.flows.flow_engine import SocketIn
 from helsewan.lab.flows.replay_plan import Host, ReplayPlan
 from helsewan.lab.replay.replay_counts import ReplayCounts
 from helsewan.lab.replay.replay_records import RecordFile
+from helsewan.lab.replay.socket_buffers import dropped_by, enlarge_buffer
 from helsewan.lab.replay.stream_replay import StreamReplay, Timing
 
 Address = tuple[str, int]
@@ -25,8 +25,6 @@ _MOST_OUTSTANDING = 32 << 20  # bytes read and not said yet: conversations that 
 _CONNECT_S = 10.0
 _BACKLOG = 1024
 _DATAGRAM_BYTES = 65_535
-_SO_RCVBUFFORCE, _BUFFER_BYTES = 33, 4 << 20
-_SO_MEMINFO, _MEMINFO_DROPS = 55, 8  # asm-generic/socket.h, linux/sock_diag.h
 
 
 class PayloadReplay:
@@ -170,8 +168,7 @@ class PayloadReplay:
         address = str(host.address), port
         if address not in self._datagrams:
             opened = self._socket(host, socket.SOCK_DGRAM)
-            with suppress(PermissionError):
-                opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
+            enlarge_buffer(opened)
             opened.bind(address)
             self._datagrams[address] = opened
             self._loop.add_reader(opened, self._hear, opened, address)
@@ -205,14 +202,8 @@ class PayloadReplay:
         for address, opened in self._datagrams.items():
             self._hear(opened, address)
             self._loop.remove_reader(opened)
-            self.counts.dropped += _dropped(opened)
+            self.counts.dropped += dropped_by(opened)
             opened.close()
-
-
-def _dropped(opened: socket.socket) -> int:
-    """Datagrams dropped because the socket was full."""
-    counts = opened.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_MEMINFO_DROPS + 1))
-    return int.from_bytes(counts[4 * _MEMINFO_DROPS :], sys.byteorder)
 
 
 def _address(name: Sequence[object]) -> Address:

@@ -13,17 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from helsewan.emulation.sandbox.namespaces import Namespace
+from helsewan.lab.replay.socket_buffers import enlarge_buffer
 from helsewan.topology.model import Network, Site, access_interface, router_mac
 
 _ETH_P_IP, _ETH_P_IPV6 = 0x0800, 0x86DD
 _ALL_PROTOCOLS = socket.htons(3)  # ETH_P_ALL
 _SOL_PACKET, _PACKET_STATISTICS, _PACKET_IGNORE_OUTGOING = 263, 6, 23
-_SO_RCVBUFFORCE, _SO_ATTACH_FILTER, _SO_TIMESTAMPNS = 33, 26, 35
+_SO_ATTACH_FILTER, _SO_TIMESTAMPNS = 26, 35
 _SIOCGIFFLAGS, _IFF_RUNNING = 0x8913, 0x40
 _IFREQ = struct.Struct("16sH14x")
 _INSTRUCTION = struct.Struct("=HBBI")  # operation, jumps if true and if false, operand
 _TIMESPEC = struct.Struct("=qq")
-_BUFFER_BYTES = 4 << 20  # holds what arrives while the reader is delayed
 _SNAP_BYTES = 80  # of an IP packet: all that tells which it is
 _ANCILLARY_BYTES = 64
 _AT_ONCE = 64  # packets read before others get their turn
@@ -54,8 +54,7 @@ def open_sockets(site: Site, network: Network, namespace: Namespace) -> tuple[Si
     try:
         receiving = namespace.socket(socket.AF_PACKET, socket.SOCK_DGRAM, _ALL_PROTOCOLS)
         opened.append(receiving)
-        with suppress(PermissionError):  # limited by net.core.rmem_max then
-            receiving.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
+        enlarge_buffer(receiving)
         receiving.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         receiving.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
         _attach(receiving, _not_to(site.address4.packed, site.address6.packed))

@@ -28,13 +28,13 @@ def check_packets(
         sighting = found.kinds[key]
         most = min(mtu_bytes(network.site[hosts[address].site]) for address in key[:2])
         longest = sighting.longest
-        if longest is not None and len(longest.ip.data) > most:
-            reason = f"is {len(longest.ip.data):,} bytes long, of which lines here carry {most:,}, and is no TCP"
+        if longest is not None and longest.count > most:
+            reason = f"is {longest.count:,} bytes long, of which lines here carry {most:,}, and is no TCP"
             hint = "capture without offloads (ethtool -K DEVICE gro off), or map it to nothing"
             raise refusal(longest.file, longest.number, reason, hint)
         if mode is ReplayMode.PAYLOAD and sighting.filled is not None:
             first = sighting.filled
-            reason = f"has {first.ip.filled:,} bytes fewer in the capture than on the wire"
+            reason = f"has {first.count:,} bytes fewer in the capture than on the wire"
             raise refusal(
                 first.file, first.number, reason, "capture whole packets (tcpdump -s 0), or replay mode: wire"
             )

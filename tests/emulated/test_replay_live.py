@@ -111,7 +111,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     """The directory and the result of the run that replays."""
     directory = tmp_path_factory.mktemp("replays")
     run(directory, "first", FIRST)
-    (filmed,) = (directory / "results/first").glob("*/captures/filmed.pcapng")
+    filmed = directory / "results/first/latest/captures/filmed.pcapng"
     (directory / "filmed.pcapng").write_bytes(filmed.read_bytes())
     (directory / "made.pcap").write_bytes(pcap(MADE))
     (directory / "said.pcap").write_bytes(pcap(SAID))
@@ -131,7 +131,7 @@ def test_a_runs_capture_is_replayed_without_a_loss(replayed: tuple[Path, dict[st
     assert (figures["replay_lost"], figures["replay_duplicates"], figures["replay_reordered"]) == (0, 0, 0)
     assert again["outcome"]["ended"] and again["outcome"]["misdelivered"] == 0
     assert {flow["service"] for flow in again["flows"] if flow["expect"] == "delivered"} == {"voice"}
-    records = read_records(next((directory / "results/second").glob("*/replay-again.records")))
+    records = read_records(directory / "results/second/latest/replay-again.records")
     assert len(records) == figures["replay_sent"] and (records["received_ns"] > records["sent_ns"]).all()
 
 
@@ -150,7 +150,7 @@ def test_a_conversation_is_had_again_with_its_think_time(replayed: tuple[Path, d
     said = of(result, "said")
     assert (said["outcome"]["wrong"], said["phases"]["run"]["replay_lost"]) == (0, 0)
     assert said["phases"]["run"]["replay_sent"] == 3  # opened, asked, answered
-    records = read_records(next((directory / "results/second").glob("*/replay-said.records")))
+    records = read_records(directory / "results/second/latest/replay-said.records")
     asked, answered = records[records["number"] == 3][0], records[records["number"] == 4][0]
     assert answered["sent_ns"] - asked["received_ns"] > 250 * MS
 
