@@ -88,7 +88,8 @@ def nothing_is_left(network: Network) -> Iterator[None]:
         return {name: known[name] for name in wanted} == wanted
 
     wait_for(is_settled, "the controller to have settled", DEADLINE_S)
-    assert network.ask("ping", site="hospital-a", other="hospital-b")
+    for site, other in (("hospital-a", "hospital-b"), ("hospital-a", "gp-c"), ("gp-c", "hospital-b")):
+        assert network.ask("ping", site=site, other=other)
 
 
 def undone(run: Any) -> list[str]:

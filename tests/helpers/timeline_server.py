@@ -57,7 +57,8 @@ class Server:
         chosen = forwarding()
         self._testbed = Testbed(self._plan, sandbox.RUN_DIR, directory / "logs", lambda event: None, chosen, True)
         self._testbed.start(lambda stage: None)
-        self._control = LinkControl(self._testbed)
+        self._first = LinkControl(self._testbed)  # knows the links' models before all timelines
+        self._latest = self._first
         self._runs = 0
 
     def follow(self, events: list[str], duration: str, looks: list[float], broken_at: float | None) -> dict[str, Any]:
@@ -76,6 +77,7 @@ class Server:
             history.append({"event": event, **facts})
 
         actions = Actions(self._testbed, spec, timeline, directory, record)
+        self._latest = actions._control
         undo = UndoStack(record)
         flows = FlowEngine((), self._testbed.socket_in)
         conditions = Conditions(spec, (), flows, actions.monitor_repair)
@@ -123,7 +125,7 @@ class Server:
         controllers = self._testbed.controllers
         parts = {name: process.pid for name, (process, _) in controllers.running().items()}
         return {
-            "links": {each["line"]: each for each in self._control.changed()},
+            "links": {each["line"]: each for control in (self._first, self._latest) for each in control.changed()},
             "failed": sorted(self._testbed.failed_routers),
             "partitioned": sorted(self._testbed.faults.partitioned),
             "controllers": {str(name): _state_of(pid) for name, pid in parts.items()},
