@@ -36,7 +36,7 @@ def scenario_new(
         str | None, typer.Option("--from", help="A scenario of the library to copy, in place of a small one.")
     ] = None,
 ) -> None:
-    """Write a new scenario file, with comments, that can be run as it is."""
+    """Write a new scenario file that can be run as it is."""
     from helsewan.scenarios.authoring.new import new_scenario
 
     print(new_scenario(name, model))
