@@ -48,7 +48,7 @@ def scenario_validate(
     set_: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Print every problem of scenarios that can be found without starting anything. That is all of the file, of the
+    """Print every problem of scenarios, and start nothing. That is all of the file, of the
     network and the policy that it names, and of how it fits them. Errors are one line each, and the exit code is 2."""
     from helsewan.cli.tables.scenarios import print_problems
     from helsewan.scenarios.run.preparation import problems
@@ -126,7 +126,7 @@ def scenario_compare(
         typer.Option("--no-worse-than", help="By how much B may be worse: 5 %, or a value as 2 ms. Beyond, exit 1."),
     ] = None,
 ) -> None:
-    """Compare two runs, or two campaigns: checks and figures that differ, and whether that can be chance."""
+    """Compare two runs or campaigns: what differs, and whether by chance."""
     from helsewan.scenarios.repetition.compare_results import compare_results
 
     raise typer.Exit(compare_results(a, b, no_worse_than))
@@ -139,7 +139,9 @@ def scenario_shrink(
     results: Results = Path("results"),
     debug: Debug = False,
 ) -> None:
-    """Find the smallest scenario that still fails as a run did: fewer and shorter faults, less traffic."""
+    """Find the smallest scenario that still fails as a run did.
+
+    It has fewer and shorter faults, and less traffic."""
     from helsewan.scenarios.repetition.shrink import shrink
 
     code = shrink(failed, results, max_runs, debug)
