@@ -250,8 +250,8 @@ def test_a_run_reacts_to_its_own_figures(tmp_path: Path) -> None:
     result = result_of(tmp_path, "reacting")
     passed = {check["name"]: check["passed"] for check in result["checks"]}
     assert passed == {"hurt": True, "well": True, "nothing": None}, output
-    (file,) = tmp_path.glob("results/reacting/*/history.jsonl")
-    history = [json.loads(line) for line in file.read_text().splitlines()]
+    lines = (tmp_path / "results/reacting/latest/history.jsonl").read_text().splitlines()
+    history = [json.loads(line) for line in lines]
     named = {each["event"]: each for each in history}
     assert 1_300_000 < named["hurt"]["begun_us"] < 4_000_000
     assert named["calm"]["planned_us"] - named["hurt"]["begun_us"] in range(490_000, 510_000)
