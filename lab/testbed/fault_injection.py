@@ -69,6 +69,12 @@ class FaultInjector:
 
     def fail(self, target: Target) -> int:
         """Fail ``target``; returns the time at which its links went down, or it was killed (CLOCK_REALTIME, ns)."""
+        failed_ns = self.take_down(target)
+        self.power_off(target.routers)
+        return failed_ns
+
+    def take_down(self, target: Target) -> int:
+        """The part of `fail` that others notice at once; what is left is to cut the power of its routers."""
         if target.controller:
             return self._controllers.kill_leader()
         found = self._state.fail(target)
@@ -85,9 +91,13 @@ class FaultInjector:
             self._links[name].has_carrier = False
         for link in accesses:
             link.set_carrier(up=False)
-        for router in target.routers:
-            self._router(router).power_off()
         return failed_ns
+
+    def power_off(self, routers: Iterable[str]) -> None:
+        """Cut the power of routers, whose links are down: they lose all their state. May be called in another
+        thread."""
+        for router in routers:
+            self._router(router).power_off()
 
     def restore(self, target: Target) -> int:
         """Restore ``target`` in the order in which a router boots: power, then rules, then carrier.

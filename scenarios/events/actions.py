@@ -103,9 +103,21 @@ class Actions:
     def _fail(self, its: Occurrence) -> Effect:
         for booting in [each for each in self._booting if set(each.boot.routers) & set(its.target.routers)]:
             self._abandon(booting)
-        failed_ns = self._testbed.fail(its.target)
+        faults = self._testbed.faults
+        failed_ns = faults.take_down(its.target)
         self._failed[its.name] = its.target
-        return done(failed_ns, lambda: self._boot(_without(self._failed.pop(its.name), self._failed.values())))
+        off = self._power.submit(faults.power_off, its.target.routers)
+
+        def poll() -> int | None:
+            if not off.done():
+                return None
+            off.result()
+            return failed_ns
+
+        def undo() -> Effect:
+            return self._boot(_without(self._failed.pop(its.name), self._failed.values()))
+
+        return Effect(poll, undo)
 
     def _restore(self, its: Occurrence) -> Effect:
         self._failed = {name: _without(failed, [its.target]) for name, failed in self._failed.items()}

@@ -28,7 +28,7 @@ class Remembered:
         self.abandoned: list[Target] = []
         self.testbed = MagicMock()
         self.testbed.network = plan().network
-        self.testbed.fail = self.fail
+        self.testbed.fail = self.testbed.faults.take_down = self.fail
         self.testbed.faults.boot = lambda target: MagicMock(target=target, routers=target.routers)
         self.testbed.faults.is_programmed = lambda boot: self.programmed or not boot.routers
         self.testbed.faults.finish = lambda boot: self.restore(boot.target)
