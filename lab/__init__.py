@@ -4,7 +4,8 @@ Entry points: `Emulation` (for Python programs), `testbed.testbed.Testbed` (brin
 `server.up` and `client.client`. May import every package below it: all but `scenarios` and `cli`. Inside, a folder
 imports only those to its left:
 
-    processes, flows, client <- calibration, health <- testbed <- links, probing, supervision <- server, proofs, doctor
+    programs <- processes, flows, client <- applications, calibration, health <- testbed <- links, probing, supervision
+        <- server, proofs, doctor
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Planned traffic: datagram flows and TCP exchanges between sites."""
+"""Planned traffic: datagram flows, and exchanges of applications over TCP and SIP, between sites."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from helsewan.lab.flows.applications import Application
 from helsewan.lab.flows.records import Array
 from helsewan.lab.flows.schedule import Schedule
+from helsewan.lab.programs.records import SiteProgram
 
 
 class FlowKind(str, Enum):
@@ -103,6 +105,14 @@ class FlowSpec:
         """The entry of the scenario's traffic section that defines it."""
         return self.groups[0]
 
+    def is_meant_by(self, name: str | None) -> bool:
+        """Whether who asks for flows of the group ``name``, or for all (None), means this one too: controls, which are
+        sparse, and a scan's datagrams that the policy allows only if named, reports only by their own group's name."""
+        if self.kind is FlowKind.RTCP:
+            return name not in (None, self.entry)
+        by_name = self.kind is FlowKind.CONTROL or (self.kind is FlowKind.SCAN and self.expect is Expect.DELIVERED)
+        return name is not None or not by_name
+
     @property
     def first_entry(self) -> int:
         """The entry of its schedule that is due first, counted through the repetitions of it."""
@@ -125,9 +135,9 @@ class FlowSpec:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeSpec:
-    """A client that opens a TCP connection every ``interval_us``, sends a request and reads a response.
-
-    With ``Expect.DENIED`` no connection may be established."""
+    """A client that begins an exchange of ``application`` with a server at each of ``begins_us``, in order, whatever
+    became of the last. ``seed`` determines their sizes. An exchange that has not ended ``deadline_us`` after its begin
+    has failed. Both addresses are of one IP version."""
 
     id: int
     name: str
@@ -135,12 +145,13 @@ class ExchangeSpec:
     service: str
     client: str
     server: str
-    server_address: IPv4Address
+    client_address: IPv4Address | IPv6Address
+    server_address: IPv4Address | IPv6Address
     port: int
     dscp: int
-    interval_us: int
-    request_bytes: int
-    response_bytes: int
+    application: Application
+    begins_us: tuple[int, ...]
+    seed: str
     deadline_us: int
     start_us: int
     stop_us: int
@@ -152,13 +163,19 @@ class ExchangeSpec:
         """The entry of the scenario's traffic section that defines it."""
         return self.groups[0]
 
+    @property
+    def kind(self) -> str:
+        """The kind of traffic, as scenarios write it."""
+        return self.application.kind
+
 
 @dataclass(frozen=True)
 class TrafficPlan:
-    """All traffic of a scenario: ``flows[i].id == i``, ``exchanges[i].id == i``."""
+    """All traffic of a scenario: ``flows[i].id == i``, ``exchanges[i].id == i``; and programs that run at sites."""
 
     flows: tuple[FlowSpec, ...]
     exchanges: tuple[ExchangeSpec, ...]
+    programs: tuple[SiteProgram, ...] = ()
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

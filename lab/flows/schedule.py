@@ -61,6 +61,8 @@ class Schedule:
         """When the entries numbered from 0 on are due, repetitions included; the last entry's time for what is never
         due, as any number may stand in a datagram that arrives."""
         numbers = np.asarray(number, np.int64)
+        if not len(self.table):
+            return np.zeros(numbers.shape, np.int64)
         if not self.period_ns:
             return np.asarray(self.table["due_ns"][np.minimum(numbers, len(self.table) - 1)])
         rounds, place = np.divmod(numbers, len(self.table))

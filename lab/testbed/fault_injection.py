@@ -99,6 +99,7 @@ class FaultInjector:
             return self._controllers.restart_killed()
         boot = self.boot(target)
         try:
+            self.power_on(boot)
             for router in boot.routers:
                 self._controllers.wait_for_event("switch-programmed", boot.since, router)
         except BaseException:
@@ -107,22 +108,20 @@ class FaultInjector:
         return self.finish(boot)
 
     def boot(self, target: Target) -> Boot:
-        """Begin to restore ``target``: give its routers power. Once they are programmed (`is_programmed`), `finish`
-        gives its links carrier. Raises CommandError or OSError where a router does not start; it is off then, as
-        before."""
+        """Begin to restore ``target``: its routers' management links carry again. What follows is `power_on`, then,
+        once its routers are programmed (`is_programmed`), `finish`, or else `abandon`."""
         off = tuple(router for router in target.routers if router in self._state.routers)
-        boot = Boot(target, off, len(self._controllers.events))
-        try:
-            self._backend.set_down(
-                self._management_links(router for router in off if not self._apart[router]), down=False
-            )
-            for router in off:
-                self._router(router).power_on()
-                self._process_monitor.add(self._router(router).pidfds())
-        except BaseException:
-            self.abandon(boot)
-            raise
-        return boot
+        joined = self._management_links(router for router in off if not self._apart[router])
+        if joined:
+            self._backend.set_down(joined, down=False)
+        return Boot(target, off, len(self._controllers.events))
+
+    def power_on(self, boot: Boot) -> None:
+        """Give the routers of ``boot`` power, which takes up to a second each; may be called in another thread. Raises
+        CommandError or OSError where a router does not start."""
+        for router in boot.routers:
+            self._router(router).power_on()
+            self._process_monitor.add(self._router(router).pidfds())
 
     def is_programmed(self, boot: Boot) -> bool:
         """Whether all routers that boot hold their rules. Raises ControllerFailed where one refuses a rule."""
@@ -132,7 +131,8 @@ class FaultInjector:
         """Cut the power of routers that boot; they, and all that was to be restored, are failed as before."""
         for router in boot.routers:
             self._router(router).power_off()
-        self._backend.set_down(self._management_links(boot.routers), down=True)
+        if boot.routers:
+            self._backend.set_down(self._management_links(boot.routers), down=True)
 
     def finish(self, boot: Boot) -> int:
         """Let all that was restored carry again; returns the time (CLOCK_REALTIME, ns)."""

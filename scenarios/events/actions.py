@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -31,6 +32,14 @@ _WAYS = {"both": tuple(Direction), "forward": (Direction.FORWARD,), "back": (Dir
 _NO_TARGET = Target("")
 
 
+@dataclass(frozen=True, eq=False)
+class _Booting:
+    """A restoration that is going on: ``powered`` is done once its routers have power."""
+
+    boot: Boot
+    powered: Future[None]
+
+
 class Actions:
     """Does the actions of ``timeline``, of the scenario ``spec``, on ``testbed``, which is up. Outputs of commands and
     captures go below ``directory``; ``record`` writes into the run's history."""
@@ -49,7 +58,9 @@ class Actions:
         self._policies = PolicyActions(testbed, timeline.policies)
         self._sites = SiteActions(testbed, directory, record)
         self._failed: dict[str, Target] = {}  # what each event failed, and was not restored
-        self._boots: list[Boot] = []
+        self._booting: list[_Booting] = []
+        self._power = ThreadPoolExecutor(1, thread_name_prefix="router-power")
+        self._power.submit(time.time_ns).result()  # the thread is there before this one gets real-time priority
         self._paused: dict[str, str] = {}  # routers that stand still, by event
         self._do: dict[str, Callable[[Occurrence], Effect]] = {
             "fail": self._fail,
@@ -87,11 +98,11 @@ class Actions:
         """End the threads that do actions beside the timeline. Idempotent."""
         self._policies.close()
         self._sites.close()
+        self._power.shutdown(cancel_futures=True)
 
     def _fail(self, its: Occurrence) -> Effect:
-        for boot in [boot for boot in self._boots if set(boot.routers) & set(its.target.routers)]:
-            self._boots.remove(boot)
-            self._testbed.faults.abandon(boot)
+        for booting in [each for each in self._booting if set(each.boot.routers) & set(its.target.routers)]:
+            self._abandon(booting)
         failed_ns = self._testbed.fail(its.target)
         self._failed[its.name] = its.target
         return done(failed_ns, lambda: self._boot(_without(self._failed.pop(its.name), self._failed.values())))
@@ -105,20 +116,35 @@ class Actions:
         faults = self._testbed.faults
         if target.controller:
             return done(self._testbed.restore(target))
-        if not (target.routers or target.links or target.accesses):  # all of it was restored before
+        target = _without(target, [each.boot.target for each in self._booting])
+        if not (target.routers or target.links or target.accesses):  # all of it was restored before, or is
             return done(time.time_ns())
         boot = faults.boot(target)
-        self._boots.append(boot)
+        booting = _Booting(boot, self._power.submit(faults.power_on, boot))
+        self._booting.append(booting)
 
         def poll() -> int | None:
-            if boot not in self._boots:  # it has failed again
+            if booting not in self._booting:  # it has failed again
                 return time.time_ns()
-            if not faults.is_programmed(boot):
+            if not booting.powered.done():
                 return None
-            self._boots.remove(boot)
+            try:
+                booting.powered.result()
+                if not faults.is_programmed(boot):
+                    return None
+            except Exception:
+                self._abandon(booting)
+                raise
+            self._booting.remove(booting)
             return faults.finish(boot)
 
         return Effect(poll)
+
+    def _abandon(self, booting: _Booting) -> None:
+        """Give a restoration up: its routers are off again."""
+        self._booting.remove(booting)
+        wait([booting.powered])
+        self._testbed.faults.abandon(booting.boot)
 
     def _cut(self, its: Occurrence) -> Effect:
         assert its.event.cut is not None

@@ -26,12 +26,12 @@ class Conditions:
         spans = [event.when.over for event in spec.timeline.values() if isinstance(event.when, MetricCondition)]
         self._figures = LiveFigures(flows, source, max(spans)) if spans else None
         self._spec, self._monitor_repair = spec, monitor_repair
+        self._has_new_figures = False
         self._monitors: dict[str, RepairMonitor] = {}
 
     def update(self, now_us: int) -> None:
         """Take in what has happened up to ``now_us``, from the run's start."""
-        if self._figures is not None:
-            self._figures.update(now_us)
+        self._has_new_figures = self._figures is not None and self._figures.update(now_us)
 
     def holds(self, name: str, condition: Condition, begun: Mapping[str, str]) -> bool:
         """Whether the condition that the event ``name`` waits for holds. ``begun``: the events that have
@@ -39,7 +39,8 @@ class Conditions:
         if isinstance(condition, EventCondition):
             return condition.event in begun
         if isinstance(condition, MetricCondition):
-            assert self._figures is not None
+            if self._figures is None or not self._has_new_figures:
+                return False
             selection = Selection(condition.cls, condition.traffic)
             return condition.limit.holds(self._figures.value(condition.metric, selection, condition.over))
         if name not in self._monitors:

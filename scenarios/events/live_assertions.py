@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from helsewan.common.units import format_duration
+from helsewan.lab.applications.records import Exchange
 from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec
 from helsewan.lab.flows.records import RECORD
 from helsewan.scenarios.events.live_figures import FlowSource
@@ -18,7 +19,6 @@ from helsewan.scenarios.spec.checks.assertions import STEPS, AssertSpec, OnFail
 from helsewan.scenarios.spec.checks.metrics import METRICS, Source
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
-from helsewan.scenarios.traffic.transactions import Exchange
 
 IN_FLIGHT_US = (
     500_000  # a window is judged that long after its end: everything due in it has arrived by then, or is lost
@@ -140,6 +140,6 @@ def _followed(name: str, assertion: AssertSpec, of: Selectable) -> _Followed:
     metric = METRICS[assertion.metric]
     if metric.source is not Source.EXCHANGE:
         return _Followed(name, assertion, selected_flows(assertion, metric, of), (), IN_FLIGHT_US)
-    exchanges = selected_exchanges(assertion, of)
+    exchanges = selected_exchanges(assertion, metric, of)
     longest_us = max((one.deadline_us for one in exchanges), default=0)  # a request may go on for so long
     return _Followed(name, assertion, (), exchanges, IN_FLIGHT_US + longest_us)

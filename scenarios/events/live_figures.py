@@ -15,7 +15,7 @@ from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec
 from helsewan.lab.flows.records import RECORD, Array
 
 IN_FLIGHT_US = 200_000  # a datagram that has not arrived so long after it was due counts as lost
-STEP_US = 20_000  # the least time between two looks at the engine
+STEP_US = 50_000  # the least time between two looks at the engine
 
 
 class FlowSource(Protocol):
@@ -51,11 +51,11 @@ class LiveFigures:
         self._dscp = np.array([flow.dscp for flow in flows], np.uint8)
         self._masks: dict[tuple[Selection, bool], Array] = {}
 
-    def update(self, now_us: int) -> None:
-        """Read what has arrived since the last call; ``now_us`` from the run's start. To be called at least every few
-        tens of milliseconds while figures are wanted."""
+    def update(self, now_us: int) -> bool:
+        """Read what has arrived since the last look, if that was `STEP_US` ago, and return whether; ``now_us`` from the
+        run's start. To be called at least that often while figures are wanted."""
         if self._dues and now_us - self._dues[-1][0] < STEP_US:
-            return
+            return False
         self._dues.append((now_us, self._source.due.astype(np.uint32)))
         records = self._source.records
         if len(records) > self._read:
@@ -66,6 +66,7 @@ class LiveFigures:
             self._dues.popleft()
         while self._recent and self._recent[0][0] < keep_us:
             self._recent.popleft()
+        return True
 
     def value(self, metric: str, selection: Selection, over_us: int) -> float:
         """A metric of ``spec.timeline.conditions.LIVE_METRICS``, in its unit, of the datagrams of the selected flows,

@@ -3,11 +3,14 @@ service."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
+from helsewan.controller.northbound.controller_client import Declined, Unreachable
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.analysis.changes import changes
 from helsewan.scenarios.events.effects import Effect, Occurrence, Poll
@@ -15,10 +18,12 @@ from helsewan.scenarios.spec.timeline.policies import PolicyState, PolicyStates
 
 _BY = {"door": "scenario"}
 _SWITCHED = "policy-switched"
+_PATIENCE_S, _RETRY_S = 20.0, 0.2
+Answer = TypeVar("Answer")
 
 
-class PolicyRefused(RuntimeError):
-    """The controller did not put a policy in force; the message is its reason."""
+class ChangeFailed(RuntimeError):
+    """The controller did not make a change; the message is its reason, or that it cannot be reached."""
 
 
 class PolicyActions:
@@ -29,6 +34,7 @@ class PolicyActions:
         self._answers_neighbours = testbed.plan.answers_neighbours
         self._requests = ThreadPoolExecutor(1, thread_name_prefix="controller-requests")
         self._requests.submit(time.time_ns).result()  # the thread is there before this one gets real-time priority
+        self._closing = threading.Event()
         self._bases: dict[str, str] = {}  # entries of the policies in force by event, the last one on top
         self._added: dict[str, str] = {}  # entries of exceptions and quarantines in force, by event
         self._in_force = states.initial
@@ -59,6 +65,7 @@ class PolicyActions:
 
     def close(self) -> None:
         """End the thread, without the requests that wait in it. Idempotent."""
+        self._closing.set()
         self._requests.shutdown(wait=False, cancel_futures=True)
 
     def _request(self, make: Callable[[], Callable[[], object]]) -> Poll:
@@ -68,7 +75,10 @@ class PolicyActions:
         def poll() -> int | None:
             if not answer.done():
                 return None
-            answer.result()
+            try:
+                answer.result()
+            except (Unreachable, Declined) as error:
+                raise ChangeFailed(str(error)) from error
             return began_ns
 
         return poll
@@ -83,11 +93,23 @@ class PolicyActions:
         if plan is self._in_force:
             return
         proposed = replace(plan, answers_neighbours=self._answers_neighbours)
-        outcome = self._client.apply(proposed, _BY, "", changes(self._in_force.source, plan.source))
+        texts = changes(self._in_force.source, plan.source)
+        outcome = self._patiently(lambda: self._client.apply(proposed, _BY, "", texts))
         if outcome["event"] != _SWITCHED:
-            raise PolicyRefused(f"policy {plan.policy} was refused: {outcome.get('reason', outcome['event'])}")
+            raise ChangeFailed(f"policy {plan.policy} was refused: {outcome.get('reason', outcome['event'])}")
         self._in_force = plan
 
     def _withdraw(self) -> Callable[[], object]:
         places = frozenset(self._withdrawn.values())
-        return lambda: self._client.withdraw(places, _BY)
+        return lambda: self._patiently(lambda: self._client.withdraw(places, _BY))
+
+    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+        """The answer to a request that is made again while no controller can be reached: one may be about to lead, or
+        to be restarted. Raises Unreachable and Declined."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return ask()
+            except Unreachable:
+                if time.monotonic() > deadline or self._closing.wait(_RETRY_S):
+                    raise

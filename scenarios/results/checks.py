@@ -9,6 +9,7 @@ from math import inf, isnan, nan
 from typing import Protocol
 
 from helsewan.common.exit_codes import ExitCode
+from helsewan.lab.applications.records import Exchange
 from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec, TrafficPlan
 from helsewan.lab.health.stalls import told, worst_stall
 from helsewan.lab.health.validity import Grade, ValidityFinding
@@ -22,7 +23,6 @@ from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.targets import Fate
 from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
 from helsewan.scenarios.traffic.selection import judged, selects
-from helsewan.scenarios.traffic.transactions import Exchange
 from helsewan.topology.model import Region
 
 
@@ -113,9 +113,10 @@ def selected_flows(selection: FlowSelection, metric: Metric, of: Selectable) -> 
     return [flow for flow in flows if _is_selected(selection, flow, of)]
 
 
-def selected_exchanges(selection: FlowSelection, of: Selectable) -> list[ExchangeSpec]:
-    """The exchanges that a check or an assertion judges."""
-    return [one for one in of.traffic.exchanges if _is_selected(selection, one, of)]
+def selected_exchanges(selection: FlowSelection, metric: Metric, of: Selectable) -> list[ExchangeSpec]:
+    """The exchanges that a check or an assertion judges by ``metric``."""
+    exchanges = (one for one in of.traffic.exchanges if not metric.kinds or one.kind in metric.kinds)
+    return [one for one in exchanges if _is_selected(selection, one, of)]
 
 
 def _is_selected(selection: FlowSelection, spec: FlowSpec | ExchangeSpec, of: Selectable) -> bool:
@@ -205,7 +206,7 @@ def _values(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) ->
         delay_us = evidence.event_delays_us.get((metric.name, event))
         return _Judged("change after the event", {} if delay_us is None else {event: delay_us})
     if source is Source.EXCHANGE:
-        return _measured(check, metric, phase, selected_exchanges(check, evidence), evidence.exchanges)
+        return _measured(check, metric, phase, selected_exchanges(check, metric, evidence), evidence.exchanges)
     flows = selected_flows(check, metric, evidence)
     if source is Source.OUTAGE:
         time = evidence.event_times.get(event)

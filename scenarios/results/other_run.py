@@ -59,7 +59,7 @@ def read_other_runs(spec: ScenarioSpec, scenario: Scenario) -> dict[str, FlowFig
     for run, own in figures.items():
         at = places[run]
         try:
-            found[run] = read_flow_figures(scenario.beside(at) / run, sorted(own), scenario.document.where(at))
+            found[run] = read_flow_figures(scenario.document.folder(at) / run, sorted(own), scenario.document.where(at))
         except InputError as error:
             problems += error.problems
     if problems:

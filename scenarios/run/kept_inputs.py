@@ -136,7 +136,7 @@ def _with_files(data: Data, scenario: Scenario, folder: Path, files: dict[str, s
             return {key: replaced(each, (*at, key)) for key, each in value.items()}
         if isinstance(value, list):
             return [replaced(each, (*at, number)) for number, each in enumerate(value)]
-        path = _named_file(scenario.beside(at), value) if isinstance(value, str) else None
+        path = _named_file(scenario.document.folder(at), value) if isinstance(value, str) else None
         if path is None:
             return value
         kept_as = str(path)

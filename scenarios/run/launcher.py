@@ -25,6 +25,7 @@ from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.kept_inputs import keep
 from helsewan.scenarios.run.preparation import Prepared
 from helsewan.scenarios.spec.timeline.prepare import not_in_kernel
+from helsewan.scenarios.traffic.programs import programs_missing
 from helsewan.verification.cudd import load_cudd
 
 
@@ -50,8 +51,10 @@ def require(prepared: Prepared, forwarding: Forwarding) -> None:
     """Raise InputError for what this machine lacks for a run whose frames ``forwarding`` carries."""
     if prepared.scenario.spec.verify is not None:
         load_cudd()
-    if forwarding.dataplane is Dataplane.KERNEL and (beyond := [*not_in_kernel(prepared.scenario)]):
-        raise InputError(*beyond)
+    missing = [*programs_missing(prepared.scenario, prepared.traffic.programs)]
+    missing += not_in_kernel(prepared.scenario) if forwarding.dataplane is Dataplane.KERNEL else ()
+    if missing:
+        raise InputError(*missing)
     sandbox.require()
     if forwarding.dataplane is Dataplane.KERNEL:
         probe.require()

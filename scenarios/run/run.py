@@ -22,16 +22,20 @@ from helsewan.emulation.routers.forwarding import Forwarding
 from helsewan.emulation.routers.switches import RouterKind
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import LINKS, cores_awake, set_realtime, unset_realtime
+from helsewan.lab.applications.engine import ApplicationEngine
+from helsewan.lab.applications.records import Exchange
 from helsewan.lab.calibration.calibration import Overhead
 from helsewan.lab.calibration.capacity import Capacity, measure_capacity
 from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.records import Array
-from helsewan.lab.flows.sender_health import SenderHealth
+from helsewan.lab.flows.sender_health import BeginHealth, SenderHealth
 from helsewan.lab.health.health import Pressure, Second
 from helsewan.lab.health.health_monitor import HealthMonitor
 from helsewan.lab.health.validity import Grade, assess, of_plan
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.processes.history import History
+from helsewan.lab.programs.engine import ProgramEngine
+from helsewan.lab.programs.records import ProgramResult
 from helsewan.lab.proofs.rule_sources import from_file
 from helsewan.lab.testbed.observation import pipe_ends
 from helsewan.lab.testbed.testbed import Testbed
@@ -49,7 +53,6 @@ from helsewan.scenarios.run.timeline import Timeline
 from helsewan.scenarios.spec.checks.schema import VerifySpec
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
 from helsewan.scenarios.traffic.offered_load import offered_load
-from helsewan.scenarios.traffic.transactions import Exchange, ExchangeEngine
 
 if TYPE_CHECKING:
     from helsewan.verification.live.live_report import LiveReport
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
 LEAD_NS = 500_000_000  # from starting the senders to the first datagram
 TAIL_S = 0.5  # after sending ends, for datagrams in flight; longer than any one-way delay
 TICK_S = 0.25
+PROGRAMS = "programs"  # the folder of programs' outputs in a run's directory
 _CHECK_TAKES_S = 0.005  # no look at the processes so shortly before an event
 
 
@@ -80,7 +84,9 @@ class Collected:
     records: Array
     due: Array
     exchanges: tuple[Exchange, ...]
+    programs: tuple[ProgramResult, ...]
     traffic: SenderHealth
+    begins: BeginHealth
     links: Lateness | None
     machine_drops: Mapping[str, int]
     seconds: tuple[Second, ...]
@@ -135,9 +141,10 @@ class Run:
         self._reader.prepare(self._verify.rules)
         seed = self._job.scenario.spec.network.seed
         flows = FlowEngine(self._flows, self._testbed.socket_in, cookie=seed & 0xFFFFFFFF)
-        exchanges = ExchangeEngine(self._job.traffic.exchanges, self._testbed.socket_in)
+        exchanges = ApplicationEngine(self._job.traffic.exchanges, self._testbed.socket_in)
+        programs = ProgramEngine(self._job.traffic.programs, self._testbed.site, self._job.directory / PROGRAMS)
         sampler = self._link_sampler()
-        engines: tuple[Engine, ...] = (*([sampler] if sampler else []), flows, exchanges)
+        engines: tuple[Engine, ...] = (*([sampler] if sampler else []), flows, exchanges, programs)
         for engine in engines:
             self._closing.callback(engine.close)
         spec, timeline = self._job.scenario.spec, self._job.timeline
@@ -192,7 +199,9 @@ class Run:
             records=flows.records,
             due=flows.due,
             exchanges=exchanges.results,
+            programs=programs.results,
             traffic=flows.keeping_up(),
+            begins=exchanges.health,
             links=self._testbed.engine.lateness() if self._testbed.has_engine else None,
             machine_drops=self._testbed.machine_drops(),
             seconds=seconds,

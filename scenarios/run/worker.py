@@ -13,7 +13,16 @@ from helsewan.common.terminal.progress import Progress
 from helsewan.common.terminal.screen import Screen
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.health.stalls import with_failed_checks
-from helsewan.lab.health.validity import ValidityFinding, assess, of_links, of_machine, of_plan, of_second, of_traffic
+from helsewan.lab.health.validity import (
+    ValidityFinding,
+    assess,
+    of_exchanges,
+    of_links,
+    of_machine,
+    of_plan,
+    of_second,
+    of_traffic,
+)
 from helsewan.lab.processes import machine
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.history import read as read_history
@@ -30,6 +39,7 @@ from helsewan.scenarios.results.files.series_file import SERIES, write_series
 from helsewan.scenarios.results.groups import Grouped, grouped
 from helsewan.scenarios.results.measure import measure
 from helsewan.scenarios.results.outages import ArrivedDatagrams
+from helsewan.scenarios.results.program_checks import judge_programs
 from helsewan.scenarios.results.report import (
     INTERRUPTED,
     Judged,
@@ -42,7 +52,7 @@ from helsewan.scenarios.results.report import (
 from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.phases import windows
-from helsewan.scenarios.run.run import Collected, Run
+from helsewan.scenarios.run.run import PROGRAMS, Collected, Run
 from helsewan.scenarios.run.scene import scene_of
 
 HISTORY = "history.jsonl"
@@ -120,7 +130,8 @@ def judged(job: Job, collected: Collected) -> Result:
         whole = {window.name for window in windows(spec, collected.event_times) if window in phases}
         outcomes = after_abort(spec, outcomes, collected.aborted.name, str(collected.aborted), whole)
     judgements, near = near_stalls(spec, outcomes, phases, found)
-    checks = (*judgements, *(proved.checks() if proved else ()))
+    expected = judge_programs(spec, collected.programs, job.directory / PROGRAMS)
+    checks = (*judgements, *expected, *(proved.checks() if proved else ()))
     validity = with_failed_checks(assess(found), near)
     facts = {
         "versions": machine.versions(),
@@ -138,6 +149,7 @@ def judged(job: Job, collected: Collected) -> Result:
         "aborted": _aborted(collected),
         "files": _write_files(job, collected, evidence, groups),
         **collected.forwarding.as_json(),
+        "programs": [asdict(result) for result in collected.programs],
         "isolation": proved and proved.as_json(),
     }
     outcome = verdict(checks, validity.grade)
@@ -187,6 +199,7 @@ def findings(collected: Collected) -> Iterator[ValidityFinding]:
     if collected.capacity is not None and collected.required_cores is not None:
         yield from of_plan(collected.required_cores, collected.capacity.cores)
     yield from of_traffic(collected.traffic)
+    yield from of_exchanges(collected.begins)
     if collected.links is not None:
         yield from of_links(collected.links)
     yield from of_machine(collected.pressure, collected.machine_drops)

@@ -18,7 +18,7 @@ from helsewan.topology.model import Region
 Value = str | int
 Path = tuple[str | int, ...]
 
-_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_REFERENCE = re.compile(r"\$\{(?!site:)([^}]*)\}")  # but those of sites, which programs have
 _INTEGER = re.compile(r"-?\d{1,30}")
 
 
@@ -77,7 +77,7 @@ def _declared(data: dict[str, Any]) -> dict[str, Any]:
     declared = data.get("parameters")
     if not isinstance(declared, dict):
         return {}
-    types = {type_.value for type_ in ParameterType}
+    types = [type_.value for type_ in ParameterType]  # no set: what is looked for may be a list
     return {
         name: spec
         for name, spec in declared.items()

@@ -44,6 +44,13 @@ traffic:
     response: 20 kB
     deadline: 1 s
   isolation: {kind: isolation, count: 10, every: 100 ms}
+  reach:
+    kind: program
+    site: hospital-st-olavs
+    run: [ping, -c, 3, "${site:hospital-aker.address}"]
+    at: 2 s
+    timeout: 5 s
+    expect: {exit: 0, stdout: " 0% packet loss"}
 checks:
   gap: {metric: gap, class: voice, phase: dark, scope: surviving, limit: "< 50 ms"}
   answered: {metric: failed, traffic: records, limit: "== 0"}
@@ -104,6 +111,32 @@ CASES: dict[str, tuple[str, str]] = {
     "fault-on-no-risk-group": ("fail: {link: oslo-hamar}", "fail: {srlg: dovrebanen}"),
     "fault-in-no-region": ('restore: {region_core: "${region}"}', "restore: {region_core: nrod}"),
     "fault-on-no-controller": ("fail: {link: oslo-hamar}", "fail: {controller: second}"),
+    "event-at-two-times": ("{at: 7 s, fail", "{at: 7 s, between: [1 s, 2 s], fail"),
+    "event-waits-without-deadline": ("{at: 7 s, fail", "{when: repaired, fail"),
+    "event-waits-for-no-metric": (
+        "{at: 7 s, fail",
+        '{when: {metric: los, limit: "> 1 %"}, deadline: 9 s, fail',
+    ),
+    "event-waits-for-no-event": ("{at: 7 s, fail", "{when: {event: repai}, deadline: 9 s, fail"),
+    "event-waits-past-the-end": ("{at: 7 s, fail", "{when: repaired, deadline: 11 s, fail"),
+    "event-after-no-event": ("{at: 7 s, fail", "{at: repai + 1 s, fail"),
+    "event-after-itself": ("{at: 7 s, fail", "{at: cut + 1 s, fail"),
+    "events-in-a-circle": (
+        '{at: 6 s, restore: {region_core: "${region}"}}\n  cut: {at: 7 s',
+        ('{at: cut + 1 s, restore: {region_core: "${region}"}}\n  cut: {at: repair + 1 s'),
+    ),
+    "event-in-no-span": ("{at: 7 s, fail", "{between: [8 s, 7 s], fail"),
+    "event-too-often": ("{at: 7 s, fail", "{at: 7 s, every: 1 s, times: 9, fail"),
+    "event-does-not-say-how-often": ("{at: 7 s, fail", "{at: 7 s, every: 1 s, fail"),
+    "event-ends-nothing": ("fail: {link: oslo-hamar}", "end: failur"),
+    "event-ends-what-does-not-last": ("fail: {link: oslo-hamar}", "end: repair"),
+    "event-mark-does-not-last": ("fail: {link: oslo-hamar}", "mark: now, for: 1 s"),
+    "event-sets-no-setting": ("fail: {link: oslo-hamar}", "set: {link: oslo-hamar}"),
+    "event-sets-a-wrong-unit": ("fail: {link: oslo-hamar}", "set: {link: oslo-hamar, rate: 2 Mb}"),
+    "event-sets-an-impossible-loss": ("fail: {link: oslo-hamar}", "set: {link: oslo-hamar, loss: 120 %}"),
+    "event-direction-unknown": ("fail: {link: oslo-hamar}", "cut: {link: oslo-hamar, direction: north}"),
+    "event-command-at-no-site": ("fail: {link: oslo-hamar}", "command: {site: hospital-oslo, run: ping -c 1 10.0.0.1}"),
+    "event-quarantine-of-nobody": ("fail: {link: oslo-hamar}", "quarantine: {sites: {kind: [gp], region: [mars]}}"),
     # Phases and proofs
     "phase-of-no-event": ("to: failure}", "to: failur}"),
     "phase-ends-before-it-begins": ("{from: repair, to: end}", "{from: repair, to: failure}"),
@@ -135,6 +168,20 @@ CASES: dict[str, tuple[str, str]] = {
     "traffic-selector-empty": ("from: {kind: [gp]}", "from: {}"),
     "traffic-selects-nobody": ("{kind: [hospital], region: [nord]}", "{kind: [datacentre], region: [sor]}"),
     "traffic-not-allowed": ("    to: {kind: [service]}", "    to: {kind: [pharmacy]}"),
+    # Programs
+    "program-at-no-site": ("site: hospital-st-olavs", "site: hospital-st-olaf"),
+    "program-without-words": ('[ping, -c, 3, "${site:hospital-aker.address}"]', "[]"),
+    "program-with-an-open-quote": ('[ping, -c, 3, "${site:hospital-aker.address}"]', "ping 'x"),
+    "program-names-no-site": ("${site:hospital-aker.address}", "${site:hospital-akre.address}"),
+    "program-names-no-field": ("${site:hospital-aker.address}", "${site:hospital-aker.adress}"),
+    "program-names-a-site-only": ("${site:hospital-aker.address}", "${site:hospital-aker}"),
+    "program-after-the-end": ("at: 2 s\n    timeout", "at: 20 s\n    timeout"),
+    "program-of-no-time": ("timeout: 5 s", "timeout: 0 s"),
+    "program-expects-nothing": ('{exit: 0, stdout: " 0% packet loss"}', "{}"),
+    "program-expects-no-status": ("exit: 0", "exit: 256"),
+    "program-expects-no-text": ('" 0% packet loss"', "{}"),
+    "program-expects-no-regex": ('" 0% packet loss"', '{regex: "0%("}'),
+    "check-of-a-program": ("metric: failed, traffic: records", "metric: failed, traffic: reach"),
     # Checks
     "check-metric-unknown": ("metric: gap", "metric: gaps"),
     "check-metric-of-other-traffic": ("metric: failed", "metric: lost"),
@@ -149,6 +196,24 @@ CASES: dict[str, tuple[str, str]] = {
     "check-limit-of-another-unit": ("< 50 ms", "< 50 %"),
     "check-limit-no-number": ('traffic: records, limit: "== 0"', 'traffic: records, limit: "== none"'),
     "check-share-beyond-the-whole": ("< 0.1 %", "< 101 %"),
+    "check-that-could-never-fail": ("< 0.1 %", "<= 100 %"),
+    "check-of-no-site": ("traffic: scripts, phase", "traffic: scripts, site: hospital-oslo, phase"),
+    "check-than-itself": (
+        'phase: before, over: together, limit: "< 0.1 %"',
+        'phase: before, than: before, limit: "<= 110 %"',
+    ),
+    "check-severity-unknown": ("scope: surviving", "severity: may"),
+    "assert-metric-without-windows": ("checks:\n", 'assert:\n  steady: {metric: gap, limit: "< 1 s"}\nchecks:\n'),
+    "assert-within-of-no-event": (
+        "checks:\n",
+        'assert:\n  steady: {metric: loss, within: 2 s of failur, limit: "< 1 %"}\nchecks:\n',
+    ),
+    "assert-longer-than-the-run": (
+        "checks:\n",
+        'assert:\n  steady: {metric: loss, for: 20 s, limit: "< 1 %"}\nchecks:\n',
+    ),
+    "warmup-longer-than-the-run": ("duration: 10 s", "duration: 10 s\nwarmup: 10 s"),
+    "repeat-never": ("duration: 10 s", "duration: 10 s\nrepeat: 0"),
 }
 
 # case -> a file that includes GOOD as good.yaml, and whatever else there is beside it

@@ -110,7 +110,8 @@ static size_t fe_write_head(struct fe_engine *engine, struct fe_sender *sender, 
                              htobe64((uint64_t)now_ns)};
     if (sender->format == FE_RTP) {
         uint32_t timestamp = fe_rtp_timestamp(engine, sender, out->due_ns[from] - entry->age_ns);
-        return fe_write_rtp(out->heads[at], &stamp, timestamp, (uint8_t)(entry->marker << 7 | sender->payload_type));
+        int marked = sender->count ? entry->marker : out->seqs[from] == 0; /* a paced stream is one talk spurt */
+        return fe_write_rtp(out->heads[at], &stamp, timestamp, (uint8_t)(marked << 7 | sender->payload_type));
     }
     if (sender->format == FE_RTCP)
         return fe_write_rtcp(engine, sender, out->heads[at], &stamp, now_ns);

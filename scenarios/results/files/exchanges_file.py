@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from helsewan.lab.applications.records import Exchange
 from helsewan.scenarios.results.files.parquet import Column, ParquetFile, schema_of
-from helsewan.scenarios.traffic.transactions import Exchange
 
 EXCHANGES = "exchanges.parquet"
 ROWS = 100_000  # of a row group

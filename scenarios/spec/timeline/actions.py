@@ -118,7 +118,11 @@ def _text(value: object) -> object:
 
 
 _Setting = Annotated[str, BeforeValidator(_text)]
-_ByClass = Annotated[dict[str, str], BeforeValidator(_texts)]
+_ByClass = Annotated[
+    dict[str, str],
+    BeforeValidator(_texts),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "integer"]}}),
+]
 
 
 class SetSpec(LinksSpec):

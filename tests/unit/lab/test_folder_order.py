@@ -9,11 +9,12 @@ import pytest
 
 LAB = Path(__file__).parents[3] / "lab"
 LEVELS = {
-    **dict.fromkeys(("processes", "flows", "client"), 0),
-    **dict.fromkeys(("calibration", "health"), 1),
-    "testbed": 2,
-    **dict.fromkeys(("links", "probing", "supervision"), 3),
-    **dict.fromkeys(("server", "proofs", "doctor"), 4),
+    "programs": 0,
+    **dict.fromkeys(("processes", "flows", "client"), 1),
+    **dict.fromkeys(("applications", "calibration", "health"), 2),
+    "testbed": 3,
+    **dict.fromkeys(("links", "probing", "supervision"), 4),
+    **dict.fromkeys(("server", "proofs", "doctor"), 5),
 }
 
 

@@ -39,6 +39,7 @@ def test_a_schedule_without_a_period_is_followed_once() -> None:
     assert [flow.due_before(us) for us in (10, 14, 15, 18, 19, 1_000)] == [0, 0, 1, 1, 2, 2]
     assert flow.due_times(np.arange(2)).tolist() == [14.0, 18.0]
     assert flow.due_times(np.array([77])).tolist() == [18.0], "any number may arrive"
+    assert replace(flow, schedule=schedule_of([])).due_times(np.array([0])).shape == (1,)
 
 
 @pytest.mark.parametrize(

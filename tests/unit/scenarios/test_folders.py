@@ -9,15 +9,8 @@ import pytest
 
 import helsewan.scenarios
 
-ORDER = (
-    "spec",
-    "traffic",
-    "results",
-    "events",
-    "run",
-    "authoring",
-    "repetition",
-)  # each may import itself and those before it
+# each may import itself and those before it
+ORDER = ("spec", "traffic", "results", "events", "run", "authoring", "repetition")
 ROOT = Path(helsewan.scenarios.__file__).parent
 PREFIX = "helsewan.scenarios."
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scenario_case import EPOCH_NS, FLOW, arrival, arrived_of
 from scenario_text import SMALL, read
 
+from helsewan.lab.applications.records import Exchange
 from helsewan.lab.flows.flowspec import ExchangeSpec, TrafficPlan
 from helsewan.lab.flows.records import RECORD, Array
 from helsewan.scenarios.events.live_assertions import IN_FLIGHT_US, AssertionBroken, LiveAssertions
@@ -21,7 +22,6 @@ from helsewan.scenarios.run.scene import Scene
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.targets import Fate
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
-from helsewan.scenarios.traffic.transactions import Exchange
 
 FLOWS = (replace(FLOW, stop_us=10_000_000), replace(FLOW, id=1, name="other", stop_us=10_000_000, class_name="data"))
 SCENE = Scene(TrafficPlan(FLOWS, ()), {("a", "b"): Fate.SURVIVING}, {})

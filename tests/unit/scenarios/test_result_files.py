@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenario_case import EPOCH_NS, FLOW, arrival
 
+from helsewan.lab.applications.records import Exchange
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.lab.flows.records import RECORD, Array
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
@@ -23,7 +24,6 @@ from helsewan.scenarios.results.files.parquet import Column, ParquetFile, schema
 from helsewan.scenarios.results.groups import grouped
 from helsewan.scenarios.results.measure import Measurement, Window, measure
 from helsewan.scenarios.spec.timeline.targets import Fate
-from helsewan.scenarios.traffic.transactions import Exchange
 
 PROBE = replace(
     FLOW,

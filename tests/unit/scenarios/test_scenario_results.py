@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scenario_case import arrived_of, case_of, default_case
 
+from helsewan.lab.applications.records import Exchange
 from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec, TrafficPlan
 from helsewan.lab.flows.records import RECORD, Array
 from helsewan.lab.flows.sender_health import SenderHealth
@@ -28,7 +29,6 @@ from helsewan.scenarios.results.report import RESULT, Judged, Result, build_resu
 from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.spec.spec import Scenario
 from helsewan.scenarios.spec.timeline.targets import Fate
-from helsewan.scenarios.traffic.transactions import Exchange
 
 SCENARIO, _, TRAFFIC = default_case()
 WINDOWS = [Window(name, 0, 10_000_000) for name in ("run", *SCENARIO.spec.phases)]

@@ -126,6 +126,8 @@ def test_what_the_kernel_cannot_do_is_refused_there() -> None:
             "a: {at: 1 s, blackhole: {link: oslo-hamar, direction: forward}}",
             "b: {at: 2 s, blackhole: {link: oslo-hamar, direction: back}}",
         ],
+        ["a: {at: 1 s, withdraw: {pop: oslo}}", "b: {at: 2 s, withdraw: {pop: hamar}}"],
+        ["a: {at: 1 s, partition: {region: nord}}", "b: {at: 2 s, partition: {everywhere: true}}"],
         ["a: {at: 1 s, every: 2 s, times: 3, for: 1 s, blackhole: {link: oslo-hamar}}"],
     ],
 )
