@@ -75,7 +75,8 @@ class FlowSpec:
 
     Without a ``schedule`` a burst of ``burst`` datagrams of ``payload_bytes`` is due every ``interval_ns``; with one
     these are averages, and the flow follows the schedule from ``offset_ns`` after its begin on. When a datagram is due
-    is asked by ``due_before`` and ``due_times``."""
+    is asked by ``due_before`` and ``due_times``. ``sporadic``: it may well have nothing due in a phase, in which it
+    then says nothing."""
 
     id: int
     name: str
@@ -99,6 +100,7 @@ class FlowSpec:
     schedule: Schedule | None = None
     offset_ns: int = 0
     format: DatagramFormat = None
+    sporadic: bool = False
 
     @property
     def entry(self) -> str:

@@ -30,7 +30,6 @@ class ExchangeFigures:
     response_p50_us: float = nan
     response_p95_us: float = nan
     response_p99_us: float = nan
-    response_max_us: float = nan
     throughput_bps: float = nan
     receipt_p50_us: float = nan
     receipt_p99_us: float = nan
@@ -132,7 +131,6 @@ def _figures(sample: Sample) -> ExchangeFigures:
         response_p50_us=response_p50_us,
         response_p95_us=response_p95_us,
         response_p99_us=response_p99_us,
-        response_max_us=float(sample.responses.max()) if len(sample.responses) else nan,
         throughput_bps=sample.received_bytes * 8e6 / sample.duration_us if len(sample.responses) else nan,
         receipt_p50_us=receipt_p50_us,
         receipt_p99_us=receipt_p99_us,

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficPlan
 from helsewan.scenarios.results.exchange_figures import ExchangeFigures, ExchangeMeasurement
 from helsewan.scenarios.results.measure import Figures, Measurement
 
 
 class Level(str, Enum):
-    """What the members of a group have in common. Probes and controls are in their entry's groups only."""
+    """What the members of a group have in common. Probes, controls, scans and RTCP are in their entry's groups only."""
 
     CLASS = "class"
     SERVICE = "service"
@@ -74,7 +74,7 @@ def groups_of(traffic: TrafficPlan) -> dict[Level, dict[str, Group]]:
     """The groups of each level by name, in the order of their first members, flows first."""
     found: dict[Level, dict[str, Group]] = {level: {} for level in Level}
     for flow in traffic.flows:
-        for level, name in _names(flow, _is_regular(flow)):
+        for level, name in _names(flow, flow.expect is Expect.DELIVERED and flow.is_meant_by(None)):
             found[level].setdefault(name, Group()).flows.append(flow.id)
     for exchange in traffic.exchanges:
         for level, name in _names(exchange, exchange.expect is Expect.DELIVERED):
@@ -84,14 +84,10 @@ def groups_of(traffic: TrafficPlan) -> dict[Level, dict[str, Group]]:
 
 def _names(spec: FlowSpec | ExchangeSpec, is_regular: bool) -> Iterator[tuple[Level, str]]:
     if not is_regular:
-        yield Level.ENTRY, spec.groups[1]  # probes and controls by the part of their entry that they are
+        yield Level.ENTRY, spec.groups[1]  # by the part of its entry that it is
         return
     yield Level.CLASS, spec.class_name
     yield Level.SERVICE, spec.service
     yield Level.ENTRY, spec.entry
     for site in dict.fromkeys((spec.client, spec.server)):
         yield Level.SITE, site
-
-
-def _is_regular(flow: FlowSpec) -> bool:
-    return flow.expect is Expect.DELIVERED and flow.kind is not FlowKind.CONTROL

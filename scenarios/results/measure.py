@@ -17,7 +17,7 @@ import numpy as np
 from helsewan.lab.flows.flowspec import Endpoint, Expect, FlowSpec
 from helsewan.lab.flows.records import Array
 from helsewan.scenarios.results.datagrams.arrivals import Arrivals, arrivals, batches
-from helsewan.scenarios.results.datagrams.availability import BLOCK_NS, blocks, counted, unavailable_us
+from helsewan.scenarios.results.datagrams.availability import block_edges_ns, counted, unavailable_us
 from helsewan.scenarios.results.datagrams.delays import (
     delay_figures,
     gap_us,
@@ -182,16 +182,14 @@ class _Work:
         )
         # First and past-the-last number of each window and flow.
         self.first, self.last = (
-            np.minimum(self.schedules.due_before(edge), self.due[:, None]).T for edge in self.edges_ns.T
+            np.minimum(self.schedules.due_before(edge, 0, len(flows)), self.due[:, None]).T for edge in self.edges_ns.T
         )
         self.last = np.maximum(self.first, self.last)
         self.low, self.high = np.zeros_like(self.first), np.zeros_like(self.last)
         self.bounds = np.zeros(len(flows) + 1, np.int64)
         self.seq, self.delay_ns = np.zeros(len(records), np.uint32), np.zeros(len(records), np.int64)
-        self.end_ns = int(max([BLOCK_NS, *self.edges_ns[:, 1], *self.schedules.stop_ns]))
-        block_edges = np.arange(blocks(self.end_ns) + 1) * BLOCK_NS
-        before = np.minimum(self.schedules.due_before(block_edges), self.due[:, None])
-        self.blocks_sent = np.diff(before, axis=1).astype(np.int32)
+        self.block_edges_ns = block_edges_ns(int(max([0, *self.edges_ns[:, 1], *self.schedules.stop_ns])))
+        self.blocks_sent = np.zeros((len(flows), len(self.block_edges_ns) - 1), np.int32)
         self.blocks_received = np.zeros_like(self.blocks_sent)
 
     def take(self, first: int, end: int, came: Arrivals) -> None:
@@ -204,7 +202,11 @@ class _Work:
         base = np.arange(end - first, dtype=np.int64) << 32
         own = np.searchsorted(came.key, np.append(base, (end - first) << 32))
         self.bounds[first : end + 1] = at + own
-        self.blocks_received[here] = counted((came.key >> 32)[known], came.due_ns[known], end - first, self.end_ns)
+        before = np.minimum(self.schedules.due_before(self.block_edges_ns, first, end), self.due[here, None])
+        self.blocks_sent[here] = np.diff(before, axis=1)
+        self.blocks_received[here] = counted(
+            (came.key >> 32)[known], came.due_ns[known], end - first, self.block_edges_ns
+        )
         least_ns = reduced(np.minimum, came.delay_ns, own[:-1], own[1:], 0)
         frozen = freezes(self.schedules, first, end, came, self.due[here])
         for number, window in enumerate(self.windows):
@@ -244,7 +246,6 @@ class _Work:
                 "reordering": order["reordered"] / received,
                 "rate_bps": np.where(active_ns > 0, summed(came.bytes, *spans) * 8e9 / active_ns, nan),
             }
-        sent_blocks, received_blocks = self.blocks_sent[here], self.blocks_received[here]
         return {
             "sent": sent,
             "received": received,
@@ -258,7 +259,11 @@ class _Work:
             "jitter_us": jitter_us(came, *keys, *spans),
             "gap_us": gap_us(came, begin_ns, end_ns),
             "unavailable_us": unavailable_us(
-                sent_blocks, received_blocks, window.start_us * 1000, window.end_us * 1000
+                self.blocks_sent[here],
+                self.blocks_received[here],
+                self.block_edges_ns,
+                window.start_us * 1000,
+                window.end_us * 1000,
             ),
             **ratios,
             **order,
@@ -286,6 +291,7 @@ class _Work:
             self.low,
             self.high,
             self.edges_ns,
+            self.block_edges_ns,
             self.blocks_sent,
             self.blocks_received,
         )

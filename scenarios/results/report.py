@@ -15,7 +15,7 @@
                     warning
     keeping_up      every demand on the machine: name, worst value, the bounds suspect and void, unit, whether kept
     phases          name, start_us, end_us as they took place, from the run's start; none has a part of the warm-up
-    classes         class -> phase -> figures of its flows and exchanges together (probes and controls left out)
+    classes         class -> phase -> figures of its flows and exchanges together (no probes, controls, scans, RTCP)
     services        the same for services
     traffic         the same for entries of the traffic; of isolation, for its parts
     minutes_lost    phase -> sites -> minutes in which the site was unavailable, the worst 20 of those that lost any

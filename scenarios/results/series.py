@@ -13,11 +13,10 @@ import numpy as np
 
 from helsewan.lab.flows.records import Array
 from helsewan.scenarios.results.datagrams.samples import Samples
-from helsewan.scenarios.results.datagrams.segments import quantiles
+from helsewan.scenarios.results.datagrams.segments import MOST_GROUPS, quantiles_by_group
 
 BIN_US = 100_000
 _SHARES = (0.5, 0.95, 0.99, 1.0)
-_SEGMENTS = 1 << 14  # as many as `quantiles` takes at a time
 
 Group = TypeVar("Group", bound=Hashable)
 
@@ -72,25 +71,21 @@ def series(
             sent[number] += np.diff(before)
         index, delay_ns = _arrived(samples, own, bin_us * 1000, bins)
         received[number] = np.bincount(index, minlength=bins)
-        high = np.cumsum(received[number])
-        low = high - received[number]
-        for first in range(0, bins, _SEGMENTS):
-            part = slice(first, first + _SEGMENTS)
-            delays[:, number, part] = quantiles(delay_ns, low[part], high[part], _SHARES) / 1000
+        for first in range(0, bins, MOST_GROUPS):
+            count = min(bins - first, MOST_GROUPS)
+            inside = slice(None) if count == bins else (index >= first) & (index < first + count)
+            found = quantiles_by_group(delay_ns[inside], index[inside] - first, count, _SHARES)
+            delays[:, number, first : first + count] = found / 1000
     return Series(groups, bin_us, sent, received, *delays)
 
 
 def _arrived(samples: Samples, flows: Sequence[int], bin_ns: int, bins: int) -> tuple[Array, Array]:
-    """Bin and delay (ns) of the flows' datagrams that arrived, in the order of the bins; what came due later than the
-    last bin is left out."""
-    indices, delays = [np.zeros(0, np.uint32)], [samples.delay_ns[:0]]
+    """Bin and delay (ns) of the flows' datagrams that arrived; what came due later than the last bin is left out."""
+    indices, delays = [np.zeros(0, np.int64)], [samples.delay_ns[:0]]
     for flow in flows:
         _, due_ns, delay_ns = samples.of(flow)
         index = due_ns // bin_ns
-        known = index < bins
-        indices.append(index[known].astype(np.uint32))
-        delays.append(delay_ns[known])
-    index, delay_ns = np.concatenate(indices), np.concatenate(delays)
-    small = index.astype(np.uint16) if bins < 1 << 16 else index  # 16 bits are sorted in linear time
-    order = np.argsort(small, kind="stable")
-    return index[order], delay_ns[order]
+        known = int(np.searchsorted(index, bins))  # due times ascend
+        indices.append(index[:known])
+        delays.append(delay_ns[:known])
+    return np.concatenate(indices), np.concatenate(delays)

@@ -127,8 +127,9 @@ class _Planner:
             for (client, server), version in zip(pairs, ip_versions(traffic, len(pairs), rng), strict=True)
         ]
         streams = streams_of(traffic, self.spec.duration, numbers)
+        come_and_go = not isinstance(traffic, MessageSpec) and traffic.calls is not None
         for number, call in enumerate(self._calls(entry, traffic, len(links), numbers), start=1):
-            pair = PairFlows(f"{entry}/{number:03d}", links[call.line], call.start_us, call.stop_us)
+            pair = PairFlows(f"{entry}/{number:03d}", links[call.line], call.start_us, call.stop_us, come_and_go)
             there, back = streams.pair()
             yield from pair.flows(there, back)
             if not isinstance(traffic, MessageSpec) and traffic.rtcp:

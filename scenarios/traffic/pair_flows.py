@@ -30,12 +30,14 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class PairFlows:
-    """What is sent over ``link`` from ``start_us`` to before ``stop_us``. Flows get no ids."""
+    """What is sent over ``link`` from ``start_us`` to before ``stop_us``; ``sporadic``: that is not the whole run.
+    Flows get no ids."""
 
     name: str
     link: Link
     start_us: int
     stop_us: int
+    sporadic: bool
 
     def flows(self, there: Stream, back: Stream) -> Iterator[FlowSpec]:
         """The flows from client to server and back."""
@@ -83,6 +85,7 @@ class PairFlows:
             schedule=stream.schedule,
             offset_ns=stream.offset_ns,
             format=stream.format,
+            sporadic=self.sporadic or stream.sporadic,
         )
 
 

@@ -29,7 +29,7 @@ REPLY_US = 100_000  # from a message's due time to its reply's, longer than any 
 @dataclass(frozen=True, slots=True)
 class Stream:
     """One direction of a pair: a burst of datagrams every interval, or what a schedule says; ``delay_us``: by how much
-    it begins later than its pair."""
+    it begins later than its pair. ``sporadic``: it may have nothing due for a while."""
 
     interval_ns: int
     burst: int
@@ -38,6 +38,7 @@ class Stream:
     offset_ns: int = 0
     format: DatagramFormat = None
     delay_us: int = 0
+    sporadic: bool = False
 
     @property
     def bps(self) -> float:
@@ -76,7 +77,7 @@ def report_stream(own: str, peer: str, media: Stream, version: int, length_us: i
     session_bps = 2 * (media.bps + UDP_IP_BYTES[version] * 8e9 * media.burst / media.interval_ns)
     schedule = report_schedule(session_bps, version, length_us, rng)
     count = max(len(schedule.table), 1)
-    return Stream(length_us * 1000 // count, 1, RTCP_BYTES, schedule, format=RtcpFormat(own, peer))
+    return Stream(length_us * 1000 // count, 1, RTCP_BYTES, schedule, format=RtcpFormat(own, peer), sporadic=True)
 
 
 def _spread(stream: Stream, rng: np.random.Generator) -> Stream:
@@ -116,7 +117,7 @@ class _ScheduledMessages:
     def pair(self) -> tuple[Stream, Stream]:
         schedule = self._shaped() if self.traffic.shape else self._repeated()
         interval_ns = self.traffic.every * 1000
-        request = Stream(interval_ns, 1, self.traffic.request, schedule)
+        request = Stream(interval_ns, 1, self.traffic.request, schedule, sporadic=True)
         return request, replace(request, payload_bytes=self.traffic.reply, delay_us=REPLY_US)
 
     def _shaped(self) -> Schedule:
@@ -129,7 +130,8 @@ class _ScheduledMessages:
         most_us = max(MOST_ENTRIES // self.traffic.count, 1) * self.traffic.every
         period_us = min(self.length_us, most_us)
         times = arrival_times(self.traffic.arrivals, self.traffic.every, period_us, self.rng)
-        return schedule_of((times * 1000).astype(np.int64), period_ns=period_us * 1000)
+        due_ns = (times * 1000).astype(np.int64).clip(max=period_us * 1000 - 1)  # rounding may reach the period
+        return schedule_of(due_ns, period_ns=period_us * 1000)
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,11 @@ class _Speech:
         schedule = self.tables[int(self.rng.integers(len(self.tables)))]
         interval_ns = schedule.period_ns // len(schedule.table)
         return replace(
-            self.voice, interval_ns=interval_ns, schedule=schedule, offset_ns=pause_offset_ns(schedule, self.rng)
+            self.voice,
+            interval_ns=interval_ns,
+            schedule=schedule,
+            offset_ns=pause_offset_ns(schedule, self.rng),
+            sporadic=True,
         )
 
 

@@ -93,7 +93,8 @@ class Server:
                 never.wait(min((time_ns - now_ns) / 1e9, 0.02))
 
         try:
-            job = Job(scenario, self._plan, timeline, cast(Any, None), directory, False, self._testbed.forwarding)
+            carried_by = self._testbed.forwarding
+            job = Job(scenario, self._plan, timeline, cast(Any, None), directory, False, carried_by, {})
             reader = RuleReader(directory)
             follower = Timeline(job, actions, undo, conditions, reader, clock, until, record, lambda text: None)
             times = {name: asdict(time) for name, time in follower.follow(epoch_ns).items()}

@@ -15,7 +15,7 @@ from helsewan.lab.flows.records import RECORD, Array
 from helsewan.scenarios.results.datagrams.schedules import Schedules
 
 BATCH_RECORDS = 1 << 18  # of a batch, unless one flow has more: its arrays stay in a processor's cache
-BATCH_FLOWS = 1 << 14  # of a batch at most: a flow, a time of a day in ns and a sign fit into 64 bits
+BATCH_FLOWS = 1 << 12  # of a batch at most; with a time of a day in ns it fits into 64 bits
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Runs of lost datagrams: the loss periods of RFC 3357. Pure.
 
 A loss period is a run of consecutive datagrams of a flow, in the order in which they were sent, that are all lost
-(RFC 3357, 4.2); here one that reaches beyond the phase counts with its part inside.
+(RFC 3357, 4); here one that reaches beyond the phase counts with its part inside.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ class Samples:
     """Number and delay of all datagrams that arrived, by flow and number: those of flow i from ``bounds[i]`` to before
     ``bounds[i + 1]``, and in phase w from ``low[w, i]`` to before ``high[w, i]``. ``due[i]`` datagrams of flow i came
     due in all; ``edges_ns[w]`` are the begin and the end of phase w. ``blocks_sent`` and ``blocks_received`` count
-    datagrams of each flow by the blocks of `availability`."""
+    datagrams of each flow by the blocks of `availability`, which lie between ``block_edges_ns``."""
 
     schedules: Schedules
     due: Array
@@ -27,6 +27,7 @@ class Samples:
     low: Array
     high: Array
     edges_ns: Array
+    block_edges_ns: Array
     blocks_sent: Array
     blocks_received: Array
 
@@ -47,4 +48,4 @@ class Samples:
     def unavailable_us(self, flows: Sequence[int], phase: int) -> float:
         """For how long several flows together were unavailable in a phase."""
         sent, received = (together(table, flows) for table in (self.blocks_sent, self.blocks_received))
-        return float(unavailable_us(sent, received, *self.edges_ns[phase]))
+        return float(unavailable_us(sent, received, self.block_edges_ns, *self.edges_ns[phase].tolist()))

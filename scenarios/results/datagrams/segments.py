@@ -6,6 +6,8 @@ import numpy as np
 
 from helsewan.lab.flows.records import Array
 
+MOST_GROUPS = 1 << 14  # whose number, and 48 bits, fit into 64
+
 
 def reduced(operation: np.ufunc, values: Array, low: Array, high: Array, empty: float) -> Array:
     """``operation`` over each segment, ``empty`` where it has no elements. Segments ascend and do not overlap."""
@@ -36,27 +38,30 @@ def members(low: Array, high: Array) -> Array:
 
 
 def quantiles(values: Array, low: Array, high: Array, shares: tuple[float, ...]) -> Array:
-    """The quantiles of each segment of ``values`` (whole numbers below 2**48 apart), interpolated between neighbours as
-    numpy does; a row for each share, NaN where a segment is empty. At most 2**14 segments."""
+    """The quantiles of each segment of ``values``; see `quantiles_by_group`."""
     lengths = high - low
-    result = np.full((len(shares), len(low)), np.nan)
-    filled = lengths > 0
-    if not filled.any():
+    inside = values if lengths.sum() == len(values) else values[members(low, high)]
+    return quantiles_by_group(inside, np.repeat(np.arange(len(low), dtype=np.int64), lengths), len(low), shares)
+
+
+def quantiles_by_group(values: Array, group: Array, groups: int, shares: tuple[float, ...]) -> Array:
+    """The quantiles of the ``values`` of each of ``groups`` groups, interpolated between neighbours as numpy does; a
+    row for each share, NaN where a group is empty. Values are whole numbers below 2**48 apart; groups at most
+    ``MOST_GROUPS``, for one sort orders both."""
+    result = np.full((len(shares), groups), np.nan)
+    if not len(values):
         return result
-    whole = lengths.sum() == len(values)
-    inside = values if whole else values[members(low, high)]
-    least = int(inside.min())
-    segment = np.repeat(np.arange(len(low), dtype=np.int64) << 48, lengths)
-    ordered = np.sort(segment | (inside - least))
-    begin = np.cumsum(lengths) - lengths
+    least = int(values.min())
+    ordered = (group.astype(np.int64) << 48) | (values - least)
+    ordered.sort()
+    lengths = np.bincount(group, minlength=groups)
+    filled = lengths > 0
+    begin, last = (np.cumsum(lengths) - lengths)[filled], lengths[filled] - 1
     for row, share in enumerate(shares):
-        place = (lengths[filled] - 1) * share
+        place = last * share
         below = place.astype(np.int64)
-        first = begin[filled] + below
-        second = np.minimum(first + 1, begin[filled] + lengths[filled] - 1)
-        bottom, top = ((ordered[at] & _LOW_48).astype(float) for at in (first, second))
+        bottom, top = (
+            (ordered[begin + at] & ((1 << 48) - 1)).astype(float) for at in (below, np.minimum(below + 1, last))
+        )
         result[row, filled] = bottom + (top - bottom) * (place - below) + least
     return result
-
-
-_LOW_48 = (1 << 48) - 1

@@ -1,4 +1,4 @@
-"""``exchanges.parquet``: one row for each request over TCP, in the order in which they ended."""
+"""``exchanges.parquet``: one row for each exchange of an application, in the order in which they ended."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ EXCHANGES = "exchanges.parquet"
 ROWS = 100_000  # of a row group
 COLUMNS = (
     Column("exchange", pa.uint32(), "the exchange's id, as in figures.parquet", "DELTA_BINARY_PACKED"),
-    Column("begin_us", pa.float64(), "when the client began to connect, us from the run's start", "PLAIN"),
-    Column("end_us", pa.float64(), "when the response was complete, or the request had failed", "PLAIN"),
-    Column("ok", pa.bool_(), "whether the response was complete", "PLAIN"),
-    Column("bytes", pa.uint64(), "bytes of the response that arrived", "DELTA_BINARY_PACKED"),
+    Column("begin_us", pa.float64(), "when the client began, us from the run's start", "PLAIN"),
+    Column(
+        "answered_us",
+        pa.float64(),
+        "when a call was answered or a transport receipt came, us from the run's start; null: of others",
+        "PLAIN",
+        nullable=True,
+    ),
+    Column("end_us", pa.float64(), "when it was complete or had failed, us from the run's start", "PLAIN"),
+    Column("ok", pa.bool_(), "whether it was completed", "PLAIN"),
+    Column("bytes", pa.uint64(), "bytes that the client received", "DELTA_BINARY_PACKED"),
     Column("error", pa.dictionary(pa.int32(), pa.string()), "why it failed; empty where it did not"),
 )
 
@@ -31,6 +38,7 @@ def write_exchanges(directory: Path, done: Sequence[Exchange]) -> int:
                 {
                     "exchange": [one.spec_id for one in part],
                     "begin_us": [one.begin_us for one in part],
+                    "answered_us": pa.array([one.answered_us for one in part], from_pandas=True),  # NaN is null
                     "end_us": [one.end_us for one in part],
                     "ok": [one.ok for one in part],
                     "bytes": [one.received_bytes for one in part],

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scenario_case import EPOCH_NS, FLOW, arrival
+from scenario_case import EPOCH_NS, FLOW, arrival, default_case
 
 from helsewan.lab.flows.flowspec import FlowKind, FlowSpec
 from helsewan.lab.flows.records import RECORD, Array
 from helsewan.lab.flows.schedule import schedule_of
 from helsewan.scenarios.results.datagrams import arrivals as arrivals_module
+from helsewan.scenarios.results.datagrams.availability import block_edges_ns
 from helsewan.scenarios.results.measure import Figures, Measurement, Window, measure
 from helsewan.scenarios.results.series import series
 
@@ -258,6 +259,26 @@ def test_frames_of_a_table_end_with_the_marker() -> None:
     assert freezes([seq for seq in range(40) if not 12 <= seq < 24]) == (1, 315_000)
 
 
+def test_a_planned_room_that_loses_nothing_does_not_freeze() -> None:
+    """Whatever its frames' sizes and order; without every third frame's last datagram it does not either, for two of
+    three frames are shown."""
+    _, _, traffic = default_case()
+    rooms = [flow for flow in traffic.flows if flow.kind is FlowKind.VIDEO][:2]
+    flows = [replace(flow, id=id_, destination=HERE) for id_, flow in enumerate(rooms)]
+    records = []
+    for flow in flows:
+        seq = np.arange(flow.due_before(flow.stop_us))
+        own = np.zeros(len(seq), RECORD)
+        own["flow"], own["seq"], own["tos"] = flow.id, seq, flow.dscp << 2
+        own["tx_ns"] = EPOCH_NS + np.round(flow.due_times(seq) * 1000).astype(np.int64)
+        own["rx_ns"] = own["tx_ns"] + 7_000_000
+        marked = np.flatnonzero(flow.schedule.table["marker"][(seq + flow.first_entry) % len(flow.schedule.table)])
+        records += [own] if flow.id == 0 else [np.delete(own, marked[::3])]
+    found = measured(flows, records, Window("run", 0, 32_000_000))
+    assert [found.figures[id_, "run"].freezes for id_ in (0, 1)] == [0, 0]
+    assert found.figures[1, "run"].lost > 100
+
+
 def test_seconds_are_judged_by_all_flows_together() -> None:
     """Of the first second, flow 0 loses all and flow 1 nothing: 50 % of both. Of the second, 10 % of flow 1."""
     flows = [replace(FLOW, id=id_, stop_us=2_000_000) for id_ in (0, 1)]
@@ -268,6 +289,26 @@ def test_seconds_are_judged_by_all_flows_together() -> None:
     assert own == [1_000_000, 0]
     assert result.pool([0, 1], "run").unavailable_us == 1_000_000
     assert result.pool([0, 1], "part").unavailable_us == 500_000
+
+
+def test_blocks_of_long_runs_are_longer() -> None:
+    """An hour has its seconds, a day blocks of 24 s."""
+    hour, day = block_edges_ns(3_600 * 10**9), block_edges_ns(24 * 3_600 * 10**9)
+    assert (len(hour) - 1, hour[1]) == (3_600, 10**9) and (len(day) - 1, day[1]) == (3_600, 24 * 10**9)
+    assert block_edges_ns(0).tolist() == [0, 10**9] and block_edges_ns(10**9 + 1)[-1] == 2 * 10**9
+
+
+def test_bursts_and_late_datagrams_are_heard() -> None:
+    """Ten of fifty lost one after the other sound worse than every fifth; one later than the buffer is lost as well."""
+    prompt = [arrival(FLOW, seq, 5_000) for seq in range(50)]
+
+    def mos(records: list[Array]) -> float:
+        return measured([FLOW], records, Window("run", 0, DURATION_US)).figures[0, "run"].mos
+
+    apart, burst = mos([one for one in prompt if one["seq"] % 5]), mos(prompt[:20] + prompt[30:])
+    assert burst < apart < mos(prompt)
+    late = [arrival(FLOW, 7, 45_001)]
+    assert mos(prompt[:7] + late + prompt[8:]) == mos(prompt[:7] + prompt[8:])
 
 
 def test_bytes_are_those_that_arrived() -> None:

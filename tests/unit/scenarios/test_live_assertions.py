@@ -12,6 +12,7 @@ from scenario_case import EPOCH_NS, FLOW, arrival, arrived_of
 from scenario_text import SMALL, read
 
 from helsewan.lab.applications.records import Exchange
+from helsewan.lab.flows.applications import Span, Transaction
 from helsewan.lab.flows.flowspec import ExchangeSpec, TrafficPlan
 from helsewan.lab.flows.records import RECORD, Array
 from helsewan.scenarios.events.live_assertions import IN_FLIGHT_US, AssertionBroken, LiveAssertions
@@ -131,8 +132,9 @@ def test_nothing_is_kept_where_nothing_can_end_the_run() -> None:
 def test_requests_end_a_run_once_their_deadline_has_passed() -> None:
     request = ExchangeSpec(
         id=0, name="records/001", class_name="data", service="ehr", client="a", server="b",
-        server_address=FLOW.destination.address, port=80, dscp=0, interval_us=100_000, request_bytes=1,  # type: ignore[arg-type]
-        response_bytes=1, deadline_us=1_000_000, start_us=0, stop_us=10_000_000, groups=("records",),
+        client_address=FLOW.source.address, server_address=FLOW.destination.address, port=80, dscp=0,
+        application=Transaction(Span(100, 100), Span(200, 200)), begins_us=(0,), seed="1", deadline_us=1_000_000,
+        start_us=0, stop_us=10_000_000, groups=("records",),
     )  # fmt: skip
     done = [Exchange(0, tenth * 1e5, tenth * 1e5 + 4e4, tenth != 35, 1) for tenth in range(100)]
     scene = replace(SCENE, traffic=TrafficPlan((), (request,)))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from scenario_case import EPOCH_NS, FLOW, arrival
 
 from helsewan.lab.applications.records import Exchange
+from helsewan.lab.flows.applications import Span, Transaction
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.lab.flows.records import RECORD, Array
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
@@ -44,12 +45,13 @@ EXCHANGE = ExchangeSpec(
     service="record-lookup",
     client="a",
     server="b",
+    client_address=FLOW.source.address,
     server_address=FLOW.destination.address,
     port=443,
     dscp=18,
-    interval_us=10**6,
-    request_bytes=100,
-    response_bytes=200,
+    application=Transaction(Span(100, 100), Span(200, 200)),
+    begins_us=(0, 500_000),
+    seed="1",
     deadline_us=10**6,
     start_us=0,
     stop_us=10**6,
@@ -199,6 +201,7 @@ def test_figures_of_flows_exchanges_and_groups_are_rows(tmp_path: Path) -> None:
     assert flow["attempted"] is None and flow["freezes"] is None
     request = by_key["exchange", EXCHANGE.name, "run"]
     assert (request["attempted"], request["failed"], request["response_p50_us"]) == (2, 1, 9_000)
+    assert request["kind"] == "transactions" and flow["kind"] == "voice"
     assert request["sent"] is None and by_key["exchange", EXCHANGE.name, "late"]["response_p50_us"] is None
     site = by_key["site", "a", "late"]
     assert (site["sent"], site["lost"], site["attempted"], site["client"]) == (2, 0, 1, None)
@@ -223,11 +226,24 @@ def test_series_have_a_row_for_each_100_ms(tmp_path: Path) -> None:
 
 
 def test_every_request_is_a_row(tmp_path: Path) -> None:
-    done = [Exchange(3, 0.5, 9_000.0, True, 200), Exchange(0, 500.0, 900.0, False, 0, "deadline")]
+    done = [Exchange(3, 0.5, 9_000.0, True, 200, "", 700.0), Exchange(0, 500.0, 900.0, False, 0, "deadline")]
     assert exchanges_file.write_exchanges(tmp_path, done) == 2
     table = pq.read_table(tmp_path / exchanges_file.EXCHANGES).to_pylist()
-    assert [(row["exchange"], row["ok"], row["bytes"], row["error"]) for row in table] == [
-        (3, True, 200, ""),
-        (0, False, 0, "deadline"),
+    assert [(row["exchange"], row["answered_us"], row["ok"], row["bytes"], row["error"]) for row in table] == [
+        (3, 700, True, 200, ""),
+        (0, None, False, 0, "deadline"),
     ]
     assert exchanges_file.write_exchanges(tmp_path, []) == 0
+
+
+def test_a_run_without_datagrams_has_its_files(tmp_path: Path) -> None:
+    """Traffic may be exchanges only."""
+    records, found, due = measured([], ())
+    assert found.pool([], "run").sent == 0 and found.stray == 0
+    traffic = TrafficPlan((), (EXCHANGE,))
+    exchanges = measure_exchanges([], [EXCHANGE], WINDOWS)
+    groups = grouped(traffic, found, exchanges, ["run", "late"])
+    assert samples_file.write_samples(tmp_path, records, (), [], due, EPOCH_NS) == 0
+    assert series_file.write_series(tmp_path, traffic, found.samples, 300_000) == 0
+    assert figures_file.write_figures(tmp_path, traffic, {("a", "b"): Fate.CUT}, found, exchanges, groups) == 2 * 6
+    assert pq.read_metadata(tmp_path / samples_file.SAMPLES).num_rows == 0

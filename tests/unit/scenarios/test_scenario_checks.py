@@ -108,6 +108,18 @@ def test_controls_are_judged_only_where_they_are_named() -> None:
     assert not judged(found, check("received", ">= 1", traffic="isolation.controls")).passed
 
 
+def test_a_sporadic_flow_is_judged_only_where_it_had_something_to_send() -> None:
+    """One that had and lost all of it fails; if none had, nothing was seen."""
+    silent = replace(NOTHING, sent=0, received=0)
+    sporadic = replace(OTHER, sporadic=True)
+    lost = replace(NOTHING, received=0, lost=50, loss=1.0)
+    fine = (SURVIVOR, replace(NOTHING, loss=0.0), Fate.SURVIVING)
+    assert judged(evidence(fine, (sporadic, silent, Fate.SURVIVING)), check("loss", "< 1 %")).passed
+    assert not judged(evidence(fine, (OTHER, silent, Fate.SURVIVING)), check("loss", "< 1 %")).passed
+    assert not judged(evidence(fine, (sporadic, lost, Fate.SURVIVING)), check("loss", "< 1 %")).passed
+    assert not judged(evidence((sporadic, silent, Fate.SURVIVING)), check("loss", "< 1 %")).passed
+
+
 def test_a_check_that_nothing_comes_under_cannot_pass() -> None:
     found = evidence((SURVIVOR, NOTHING, Fate.SURVIVING))
     result = judged(found, check("gap", "< 1 s", scope="cut"))

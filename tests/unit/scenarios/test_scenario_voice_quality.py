@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from math import log
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from helsewan.scenarios.results.voice_quality import (
+    burst_ratio,
     effective_equipment_impairment,
     mos,
     mouth_to_ear_ms,
@@ -47,6 +50,36 @@ def test_ends_of_the_mos_scale() -> None:
 )
 def test_equipment_impairment(codec: Codec, loss: float, expected: float) -> None:
     assert effective_equipment_impairment(codec, loss) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("loss", [0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1])
+def test_equipment_impairment_is_near_its_published_approximation(loss: float) -> None:
+    """Cole and Rosenbluth (ACM CCR 31(2), 2001) fit measurements of independent loss e by 30 ln(1 + 15 e) for G.711
+    with concealment and 11 + 40 ln(1 + 10 e) for G.729A."""
+    fits = {"g711": 30 * log(1 + 15 * loss), "g729a": 11 + 40 * log(1 + 10 * loss)}
+    for name, fit in fits.items():
+        assert effective_equipment_impairment(CODECS[name], loss) == pytest.approx(fit, abs=2.5)
+
+
+@pytest.mark.parametrize(
+    ("sent", "lost", "periods", "expected"),
+    [
+        (100, 0, 0, 1),  # no loss
+        (100, 100, 1, 1),  # nothing arrived
+        (100, 20, 16, 1),  # as independent loss: runs of 1 / (1 - 0.2) = 1.25
+        (100, 20, 4, 4),  # runs of 5, four times as long
+        (100, 20, 20, 1),  # loss that avoids itself counts as independent
+    ],
+)
+def test_burst_ratio(sent: int, lost: int, periods: int, expected: float) -> None:
+    """G.107, 7-29: mean observed burst over the mean burst of independent loss."""
+    assert burst_ratio(sent, lost, periods) == pytest.approx(expected)
+
+
+def test_bursts_of_loss_are_worse_than_the_same_loss_apart() -> None:
+    """Equation 7-29 worked by hand: 95 * 5 / (5 / 2 + 25.1)."""
+    assert effective_equipment_impairment(G711, 0.05, 2.0) == pytest.approx(475 / 27.6)
+    assert rating(50, 0.05, G711, burst_ratio=2.0) < rating(50, 0.05, G711)
 
 
 @pytest.mark.parametrize("delay_ms", range(0, 301, 25))
