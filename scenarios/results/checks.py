@@ -236,7 +236,9 @@ def _measured(
     measurement: Measurement | ExchangeMeasurement,
 ) -> _Judged:
     """The figures of flows or exchanges in a phase: of each, or pooled."""
-    known = [spec for spec in specs if (spec.id, phase) in measurement.figures]
+    known = [
+        spec for spec in specs if (spec.id, phase) in measurement.figures and not _is_idle(spec, phase, measurement)
+    ]
     noun = metric.source.value
     if known and check.over is Over.TOGETHER:
         pooled = measurement.pool([spec.id for spec in known], phase)
@@ -259,6 +261,13 @@ def _replayed(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) 
         return _Judged("replayed flow", {"": float(getattr(pooled, metric.field))}, len(known))
     values = {name: float(getattr(figures[key, phase], metric.field)) for key, name in known.items()}
     return _Judged("replayed flow", values)
+
+
+def _is_idle(spec: FlowSpec | ExchangeSpec, phase: str, measurement: Measurement | ExchangeMeasurement) -> bool:
+    """Whether a flow that does not send all the time had nothing to send in a phase: it has no figures there."""
+    if not isinstance(spec, FlowSpec) or not isinstance(measurement, Measurement) or not spec.sporadic:
+        return False
+    return not measurement.figures[spec.id, phase].sent
 
 
 def _minutes_lost(check: CheckSpec, flows: Sequence[FlowSpec], phase: str, evidence: Evidence) -> dict[str, float]:

@@ -75,7 +75,7 @@ def campaign(home: Path) -> Path:
     """The directory of a campaign of two runs with random faults."""
     done = helsewan("scenario", "run", "again.yaml", "--repeat", "2", "--faults", "random", cwd=home)
     assert done.returncode in (0, 1, 3), done.stdout + done.stderr  # a fault may cut calls off; the machine may be busy
-    return home / "results/again/latest"
+    return (home / "results/again/latest").resolve()
 
 
 def test_a_campaign_sums_its_runs_up(campaign: Path) -> None:

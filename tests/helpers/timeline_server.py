@@ -95,7 +95,8 @@ class Server:
                 never.wait(min((time_ns - now_ns) / 1e9, 0.02))
 
         try:
-            job = Job(scenario, self._plan, timeline, cast(Any, None), directory, False, self._testbed.forwarding, {})
+            carried_by = self._testbed.forwarding
+            job = Job(scenario, self._plan, timeline, cast(Any, None), directory, False, carried_by, {})
             reader = RuleReader(directory)
             follower = Timeline(job, actions, undo, conditions, reader, clock, until, record, lambda text: None)
             follower.follow(epoch_ns)
