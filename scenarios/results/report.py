@@ -7,8 +7,10 @@
                     a missing privilege, 2 the machine's or the input's
     error           what ended the run; only where the verdict is "error": validity's grade is null, for there is none
     validity        grade: "valid", "suspect" or "void" (docs/validity.md); reasons: each with its grade, what, where
-                    (link or component; "": everywhere), seconds (of the run; []: over all of it), value, limit, unit
-    void            the reasons of grade void, for people
+                    (link or component; "": everywhere), seconds (of the run, the first 30; []: over all of it), value,
+                    limit, unit; not_listed: grade and what of kinds with more than 20 reasons, of which the
+                    worst are listed, and how many more
+    void            the listed reasons of grade void, for people
     checks          of checks and assertions: name, metric, passed (null: left out), value, limit, detail; unit, that
                     of value: "us", "bit/s", "share" (0 to 1), "count", "min", "MOS" (1 to 4.5) or "R" (ITU-T G.107);
                     conclusive: no slow machine can cause a failure; severity: "must", or "should", whose failure is a
@@ -26,7 +28,8 @@
                     without an engine
     aborted         null, or what ended the run before its time: assertion (its name), at_us, detail
     overhead        delay that the machine adds, by calibration, microseconds (docs/decisions/0006);
-                    short_lines_us: links whose delay is shorter than what had to be taken off it, and by how much
+                    short_lines_us: links whose delay is shorter than what had to be taken off it, and by how much, the
+                    50 worst; short_lines: how many
     capacity        what the machine can carry, measured before the run (lab/calibration/capacity.py), and asked_cores:
                     how many cores the traffic takes by that
     pressure        processor use: stalled, busy, steal, as shares
@@ -49,8 +52,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -67,6 +71,8 @@ SCHEMA = 4
 RESULT = "result.json"
 INTERRUPTED = "interrupted"  # why a run that the user ended has no verdict
 DIGITS = 4  # after the point; finer than any figure is true
+MOST_REASONS = 20  # against a run, of a kind: thousands of links can be late together
+MOST_SECONDS = 30  # of a reason
 WORST_SITES = 20  # whose minutes lost are listed in a phase; figures.parquet has all
 
 Result = dict[str, Any]
@@ -131,20 +137,32 @@ def error_result(directory: Path, scenario: Scenario, reason: str, code: ExitCod
     """The result of a run that ended by an error which says nothing of the machine's speed; ``code`` is its exit
     code."""
     heading = _heading(scenario, directory.name, RunVerdict.ERROR)
-    validity = {"validity": {"grade": None, "reasons": []}, "void": []}
+    validity = {"validity": {"grade": None, "reasons": [], "not_listed": []}, "void": []}
     return {**heading, "exit_code": code, "error": reason, **validity, "checks": [], "classes": {}}
 
 
 def _validity(validity: Validity) -> Result:
+    of_kind: Counter[tuple[Grade, str]] = Counter()
+    kept = set()
+    for reason in sorted(validity.reasons, key=lambda reason: -(reason.value or 0)):
+        of_kind[reason.grade, reason.what] += 1
+        if of_kind[reason.grade, reason.what] <= MOST_REASONS:
+            kept.add(reason)
+    listed = [replace(one, seconds=one.seconds[:MOST_SECONDS]) for one in validity.reasons if one in kept]
     return {
         "validity": {
             "grade": validity.grade.value,
             "reasons": [
                 _plain({**asdict(reason), "grade": reason.grade.value, "seconds": list(reason.seconds)})
-                for reason in validity.reasons
+                for reason in listed
+            ],
+            "not_listed": [
+                {"grade": grade.value, "what": what, "count": count - MOST_REASONS}
+                for (grade, what), count in of_kind.items()
+                if count > MOST_REASONS
             ],
         },
-        "void": [str(reason) for reason in validity.reasons if reason.grade is Grade.VOID],
+        "void": [str(reason) for reason in listed if reason.grade is Grade.VOID],
     }
 
 

@@ -46,6 +46,8 @@ def _reasons(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         counts[kind] += 1
         if counts[kind] <= REASONS_OF_A_KIND:
             yield row["grade"], str(Reason(**row))
+    for row in result["validity"]["not_listed"]:
+        counts[row["grade"], row["what"]] += row["count"]
     for (grade, what), count in counts.items():
         if count > REASONS_OF_A_KIND:
             yield grade, f"{what}: in {count - REASONS_OF_A_KIND} more cases, see result.json"

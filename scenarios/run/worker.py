@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
@@ -59,6 +60,8 @@ from helsewan.scenarios.run.run import PROGRAMS, Collected, Run
 from helsewan.scenarios.run.scene import scene_of
 
 HISTORY = "history.jsonl"
+
+SHORT_LINES = 50  # listed in a result: there can be one for each site
 
 if TYPE_CHECKING:
     from helsewan.scenarios.run.proof import Proofs
@@ -147,7 +150,10 @@ def judged(job: Job, collected: Collected) -> Result:
         "timing": {"up_s": round(collected.up_s, 3), "epoch_ns": collected.epoch_ns},
         "overhead": {
             **{name: round(us, 1) for name, us in asdict(collected.overhead).items()},
-            "short_lines_us": {name: round(us, 1) for name, us in collected.short_lines_us.items()},
+            "short_lines": len(collected.short_lines_us),
+            "short_lines_us": {
+                name: round(us, 1) for name, us in Counter(collected.short_lines_us).most_common(SHORT_LINES)
+            },
         },
         "capacity": _capacity(collected),
         "pressure": asdict(collected.pressure),

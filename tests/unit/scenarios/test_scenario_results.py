@@ -19,7 +19,7 @@ from helsewan.lab.applications.records import Exchange
 from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec, TrafficPlan
 from helsewan.lab.flows.records import RECORD, Array
 from helsewan.lab.flows.sender_health import SenderHealth
-from helsewan.lab.health.validity import assess, of_traffic
+from helsewan.lab.health.validity import Grade, Reason, Validity, assess, of_traffic
 from helsewan.lab.processes.history import History, read
 from helsewan.scenarios.results.checks import Evidence, RunVerdict, judge
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
@@ -34,7 +34,12 @@ SCENARIO, _, TRAFFIC = default_case()
 WINDOWS = [Window(name, 0, 10_000_000) for name in ("run", *SCENARIO.spec.phases)]
 
 
-def result_of(scenario: Scenario, traffic: TrafficPlan, records: Array, windows: list[Window]) -> Result:
+LATE = assess(of_traffic(SenderHealth(20, 40_000, 900, 0, 0, 0, 0, 0, 0, 0)))
+
+
+def result_of(
+    scenario: Scenario, traffic: TrafficPlan, records: Array, windows: list[Window], validity: Validity = LATE
+) -> Result:
     """The result of a run with these records in which no request ended."""
     due = np.array([flow.due_before(flow.stop_us) for flow in traffic.flows])
     flows = measure(records, traffic.flows, traffic.endpoints, windows, due)
@@ -43,7 +48,6 @@ def result_of(scenario: Scenario, traffic: TrafficPlan, records: Array, windows:
     pairs = {(spec.client, spec.server) for spec in specs}
     evidence = Evidence(traffic, dict.fromkeys(pairs, Fate.SURVIVING), flows, exchanges, arrived_of(traffic.flows, []))
     groups = grouped(traffic, flows, exchanges, [window.name for window in windows])
-    validity = assess(of_traffic(SenderHealth(20, 40_000, 900, 0, 0, 0, 0, 0, 0, 0)))
     checks = judge(scenario.spec, evidence)
     facts = {"host": {"cores": 2}}
     return build_result(Judged(scenario, "run-1", evidence, groups, windows, checks, validity, RunVerdict.FAIL, facts))
@@ -159,6 +163,22 @@ def test_a_result_that_cannot_be_written_leaves_the_old_one(result: Result, tmp_
         write_result(tmp_path, {"loss": float("nan")})
     assert json.loads((tmp_path / RESULT).read_text()) == {"verdict": "pass"}
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_worst_of_many_reasons_are_listed(tmp_path: Path) -> None:
+    """Each of 2,500 links late in each of 600 seconds: as many as that are not listed, but counted."""
+    reasons = tuple(
+        Reason(Grade.SUSPECT, "late", f"link {number}", tuple(range(600)), number, 1, "ms") for number in range(2_500)
+    )
+    validity = Validity(Grade.SUSPECT, (*reasons, Reason(Grade.SUSPECT, "stolen", "", (), 0.5, 0.1, "share")), ())
+    result = result_of(SCENARIO, TRAFFIC, np.zeros(0, RECORD), WINDOWS, validity)
+    listed = [row for row in result["validity"]["reasons"] if row["what"] == "late"]
+    assert [row["value"] for row in listed] == list(range(2_480, 2_500))
+    assert result["validity"]["not_listed"] == [{"grade": "suspect", "what": "late", "count": 2_480}]
+    assert write_result(tmp_path, result).stat().st_size < 150_000
+    out = io.StringIO()
+    print_verdict(result, Console(file=out, width=160))
+    assert "late: in 2497 more cases, see result.json" in out.getvalue()
 
 
 def test_a_run_that_died_is_void_and_can_be_shown(tmp_path: Path) -> None:
