@@ -7,7 +7,7 @@ short frames, bytes that the capture does not have.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 IPV6_BYTES = 40
@@ -28,8 +28,7 @@ class BadPacket(Exception):
         super().__init__(reason)
 
 
-@dataclass(frozen=True, slots=True)
-class IpPacket:
+class IpPacket(NamedTuple):
     """``data`` is the packet from its IP header, as long as ``filled`` says: that many bytes at its end are zeros in
     place of what the capture does not have. ``transport_at`` is where its transport header begins, after extension
     headers. ``fragment_at`` is the place of a fragment in its packet (bytes), ``is_fragment`` whether it is one.
