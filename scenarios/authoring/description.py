@@ -77,6 +77,8 @@ def _timeline(prepared: Prepared) -> Iterator[tuple[str, str]]:
         for event in plan.events
         if event.at_us is not None
     ]
+    if spec.warmup:
+        steps.append((spec.warmup, format_duration(spec.warmup), "the warm-up ends: what comes before does not count"))
     steps += [
         (us, str(point), f"the rules of all routers are read, to be proved: {name}")
         for name, point in (spec.verify.rules if spec.verify else {}).items()
@@ -202,6 +204,8 @@ def _needs(prepared: Prepared) -> Iterator[tuple[str, str]]:
     spec, load = prepared.scenario.spec, offered_load(prepared.traffic, prepared.plan)
     yield "time", f"{format_duration(spec.duration)} of traffic, and the time to bring the network up"
     frames = f"{_about(load.crossings_per_s)} frames/s over links and {_about(load.visits_per_s)} through routers"
+    if spec.repeat > 1:
+        yield "runs", f"{spec.repeat}, each with a seed of its own"
     yield "load", f"{frames} in the busiest second; a run is void where it measures that this machine carries less"
     if spec.verify is not None:
         yield "proofs", "dd with CUDD, which `helsewan doctor` looks for"

@@ -8,9 +8,6 @@ from dataclasses import replace
 from math import isnan
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -21,21 +18,19 @@ from helsewan.common.exit_codes import ExitCode
 from helsewan.common.terminal.screen import Screen
 from helsewan.common.terminal.tables import print_table
 from helsewan.common.units import UnitError, parse_share
-from helsewan.lab.flows.flowspec import Expect
 from helsewan.scenarios.repetition.comparison import (
     COMPARED,
     Allowed,
-    ByFlow,
     Compared,
     Comparison,
     FigureRow,
     compare,
 )
-from helsewan.scenarios.repetition.statistics import CONFIDENCE
 from helsewan.scenarios.repetition.summary import SUMMARY
 from helsewan.scenarios.results.checks import RunVerdict
-from helsewan.scenarios.results.files.figures_file import FIGURES
+from helsewan.scenarios.results.other_run import FlowFigures, read_flow_figures
 from helsewan.scenarios.results.report import RESULT, SCHEMA, Result
+from helsewan.scenarios.results.statistics import CONFIDENCE
 from helsewan.scenarios.run.kept_inputs import FOLDER, INDEX
 from helsewan.scenarios.spec.checks.metrics import Metric, parse_value, show
 
@@ -78,32 +73,18 @@ def runs_in(path: Path, argument: str) -> list[Compared]:
         found = [Compared(_read(directory / row["run"] / RESULT, argument), {}) for row in rows]
     else:
         result = _read(directory / RESULT if path.is_dir() else path, argument)
-        found = [Compared(result, flow_figures(directory / FIGURES, argument) if _is_judged(result) else {})]
+        found = [Compared(result, _flow_figures(directory, argument) if _is_judged(result) else {})]
     if not any(_is_judged(one.result) for one in found):
         raise InputError(Problem(argument, str(path), "has no run that was judged", "compare runs that are not void"))
     return found
 
 
+def _flow_figures(directory: Path, argument: str) -> FlowFigures:
+    return dict(sorted(read_flow_figures(directory, list(COMPARED), argument).items()))
+
+
 def _is_judged(result: Result) -> bool:
     return result["verdict"] in (RunVerdict.PASS.value, RunVerdict.FAIL.value)
-
-
-def flow_figures(path: Path, argument: str) -> ByFlow:
-    """The figures of the flows and exchanges in a ``figures.parquet`` that are compared. Raises InputError."""
-    columns = ["level", "name", "phase", "class", "expect", *COMPARED]
-    of_flows = (pc.field("level").isin(["flow", "exchange"])) & (pc.field("expect") == Expect.DELIVERED.value)
-    try:
-        table = pq.read_table(path, columns=columns, filters=of_flows)
-    except (OSError, pa.ArrowException) as error:
-        hint = "give the directory of a run, with all its files"
-        raise InputError(Problem(argument, str(path), f"cannot be read: {error}", hint)) from None
-    found: dict[tuple[str, str], dict[str, float]] = {}
-    heads = list(zip(*(table[name].to_pylist() for name in ("class", "phase", "name")), strict=True))
-    for figure in COMPARED:
-        for (cls, phase, name), value in zip(heads, table[figure].to_pylist(), strict=True):
-            if value is not None:
-                found.setdefault((f"flows of class {cls}, {phase}", figure), {})[name] = float(value)
-    return dict(sorted(found.items()))
 
 
 def _read(path: Path, argument: str) -> Result:

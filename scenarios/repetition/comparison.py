@@ -10,7 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 
-from helsewan.scenarios.repetition.statistics import (
+from helsewan.scenarios.repetition.summary import figures_of
+from helsewan.scenarios.results.checks import RunVerdict
+from helsewan.scenarios.results.other_run import FlowFigures
+from helsewan.scenarios.results.report import Result
+from helsewan.scenarios.results.statistics import (
     SIGNIFICANT,
     Difference,
     Margin,
@@ -19,9 +23,6 @@ from helsewan.scenarios.repetition.statistics import (
     paired,
     unpaired,
 )
-from helsewan.scenarios.repetition.summary import figures_of
-from helsewan.scenarios.results.checks import RunVerdict
-from helsewan.scenarios.results.report import Result
 from helsewan.scenarios.spec.checks.metrics import METRICS, Metric, Unit
 
 SECTIONS = {"classes": "class", "traffic": "traffic"}
@@ -37,16 +38,12 @@ COMPARED = {  # the metrics that say how good a network is; others count what wa
 TOLD = ("scenario", "policy", "seed", "sites", "parameters", "dataplane", "router_kind", "versions", "host")
 
 
-ByFlow = Mapping[tuple[str, str], Mapping[str, float]]
-"""The figures of flows and exchanges: by what they have in common (class and phase) and figure, by name."""
-
-
 @dataclass(frozen=True)
 class Compared:
     """A run to be compared: its result, and the figures of its flows, needed where it is the only one of its side."""
 
     result: Result
-    flows: ByFlow
+    flows: FlowFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,17 +170,18 @@ def _values(results: Iterable[Result]) -> _Values:
     return found
 
 
-def _of_flows(before: ByFlow, after: ByFlow, allowed: Allowed) -> _Rows:
+def _of_flows(before: FlowFigures, after: FlowFigures, allowed: Allowed) -> _Rows:
     """Figures of flows and exchanges by class and phase."""
     for number, (key, flows) in enumerate(before.items()):
         both = [name for name in flows if name in after.get(key, {})]
-        metric = COMPARED[key[1]]
+        cls, phase, figure = key
+        metric = COMPARED[figure]
         margin = allowed.margin(metric)
         if margin is not None and both:
             values = [flows[name] for name in both], [after[key][name] for name in both]
             difference = paired(*values, margin, metric.more_is_worse, number)
             if difference is not None:
-                yield key[0], metric, difference, margin
+                yield f"flows of class {cls}, {phase}", metric, difference, margin
 
 
 def _checks(a: Sequence[Result], b: Sequence[Result]) -> Iterator[CheckRow]:

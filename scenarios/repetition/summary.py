@@ -33,9 +33,9 @@ from rich.table import Table
 
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.terminal.tables import print_table
-from helsewan.scenarios.repetition.statistics import CONFIDENCE, QUANTILES, Spread, share_interval, spread
 from helsewan.scenarios.results.checks import RunVerdict
 from helsewan.scenarios.results.report import Result
+from helsewan.scenarios.results.statistics import CONFIDENCE, QUANTILES, Spread, share_interval, spread
 from helsewan.scenarios.spec.checks.metrics import Unit, show
 
 SCHEMA = 1

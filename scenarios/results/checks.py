@@ -15,10 +15,11 @@ from helsewan.lab.health.stalls import told, worst_stall
 from helsewan.lab.health.validity import Grade, ValidityFinding
 from helsewan.scenarios.results.exchange_figures import ExchangeMeasurement
 from helsewan.scenarios.results.measure import Measurement, Window
+from helsewan.scenarios.results.other_run import FlowFigures, no_worse
 from helsewan.scenarios.results.outages import ArrivedDatagrams, time_to_repair
 from helsewan.scenarios.results.replay_figures import ReplayMeasurement, no_replays
-from helsewan.scenarios.spec.checks.metrics import METRICS, Limit, Metric, Source, Unit, show
-from helsewan.scenarios.spec.checks.schema import CheckSpec, FlowSelection, Over, Scope, Severity
+from helsewan.scenarios.spec.checks.metrics import METRICS, Limit, Metric, RelativeLimit, Source, Unit, show
+from helsewan.scenarios.spec.checks.schema import CheckSpec, FlowSelection, OtherRun, Over, Scope, Severity
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.targets import Fate
 from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
@@ -71,7 +72,8 @@ class CheckResult:
 class Evidence:
     """What checks and assertions are evaluated on. ``fates``: the effect of the failures on traffic between (client,
     server) sites; ``regions``: of sites by id; ``phases`` and ``event_times`` as they took place; ``event_delays_us``
-    by metric and event; ``arrived`` and ``done``: single datagrams and requests."""
+    by metric and event; ``arrived`` and ``done``: single datagrams and requests; ``other_runs``: figures of runs that
+    checks compare with, by their paths in the file."""
 
     traffic: TrafficPlan
     fates: Mapping[tuple[str, str], Fate]
@@ -84,6 +86,7 @@ class Evidence:
     event_times: Mapping[str, EventTime] = field(default_factory=dict)
     event_delays_us: Mapping[tuple[str, str], float] = field(default_factory=dict)
     regions: Mapping[str, Region] = field(default_factory=dict)
+    other_runs: Mapping[str, FlowFigures] = field(default_factory=dict)
 
 
 def judge(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResult, ...]:
@@ -180,6 +183,12 @@ def _judge_one(name: str, check: CheckSpec, evidence: Evidence) -> CheckResult:
         if check.optional:
             return _result(name, check, None, nan, "selects nothing")
         return _result(name, check, False, nan, f"selects no {found.noun}: the scenario has none that fits")
+    if isinstance(check.limit, RelativeLimit) and isinstance(check.than, OtherRun):
+        run = evidence.other_runs[check.than.run]
+        compared = no_worse(found.values, run, check.phase or RUN, metric, check.limit)
+        if compared is None:
+            return _result(name, check, False, nan, f"no flow of it has a figure in {check.than} too")
+        return _result(name, check, *compared)
     if isinstance(check.limit, Limit):
         limits = dict.fromkeys(found.values, check.limit)
     else:

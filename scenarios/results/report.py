@@ -24,6 +24,7 @@
     stray_datagrams records of no flow
     link_sampling   of links.parquet: rows, samples, late_max_us (a sample after its time), cpu_us_per_sample; null
                     without an engine
+    aborted         null, or what ended the run before its time: assertion (its name), at_us, detail
     overhead        delay that the machine adds, by calibration, microseconds (docs/decisions/0006);
                     short_lines_us: links whose delay is shorter than what had to be taken off it, and by how much
     capacity        what the machine can carry, measured before the run (lab/calibration/capacity.py), and asked_cores:

@@ -27,6 +27,7 @@ import yaml
 from helsewan.common.errors import InputError, Problem
 from helsewan.emulation.routers.forwarding import Forwarding, forwarding
 from helsewan.lab.processes import machine
+from helsewan.scenarios.results.files.figures_file import FIGURES
 from helsewan.scenarios.run.preparation import Prepared, prepare_scenario
 from helsewan.scenarios.spec.spec import Scenario, load_scenario
 
@@ -137,9 +138,9 @@ def _with_files(data: Data, scenario: Scenario, folder: Path, files: dict[str, s
             return {key: replaced(each, (*at, key)) for key, each in value.items()}
         if isinstance(value, list):
             return [replaced(each, (*at, number)) for number, each in enumerate(value)]
-        if not isinstance(value, str) or not _is_file(scenario.beside(at) / value):
+        path = _named_file(scenario.beside(at), value) if isinstance(value, str) else None
+        if path is None:
             return value
-        path = (scenario.beside(at) / value).resolve()
         kept_as = str(path)
         if path.stat().st_size <= MOST_COPIED:
             kept_as = f"{FILES}/{len(files):02d}-{path.name}"
@@ -149,6 +150,14 @@ def _with_files(data: Data, scenario: Scenario, folder: Path, files: dict[str, s
         return kept_as
 
     return {key: value if key == "policy" else replaced(value, (key,)) for key, value in data.items()}
+
+
+def _named_file(base: Path, name: str) -> Path | None:
+    """The file that ``name`` means from the folder ``base``; of a run that is compared with, its figures."""
+    for path in (base / name, base / name / FIGURES):
+        if _is_file(path):
+            return path.resolve()
+    return None
 
 
 def _is_file(path: Path) -> bool:

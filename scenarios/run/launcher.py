@@ -65,7 +65,7 @@ def run(prepared: Prepared, forwarding: Forwarding, parent: Path, debug: bool) -
     directory = make_directory(parent)
     keep(directory, prepared, forwarding)
     plan = prepared.scenario, prepared.plan, prepared.timeline, prepared.traffic
-    job = Job(*plan, directory, debug, forwarding)
+    job = Job(*plan, directory, debug, forwarding, prepared.other_runs)
     with interrupts():
         status = run_in_sandbox("helsewan.scenarios.run.worker", job)
         handle_interrupts(signal.SIG_IGN)

@@ -16,6 +16,7 @@ from helsewan.policies.compile import policy_path
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 from helsewan.policies.plan_source import load_plan
+from helsewan.scenarios.results.other_run import FlowFigures, read_other_runs
 from helsewan.scenarios.spec.draft import Draft, in_order
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.spec import Scenario, load_draft
@@ -31,14 +32,15 @@ _NETWORK_KEYS = {"--sites": "sites", "--seed": "seed", "--from": "from", "--swed
 
 @dataclass(frozen=True)
 class Prepared:
-    """A scenario that can run: its plan, its timeline and its traffic. ``policy_at``: the time
-    that the policy's exceptions are judged at."""
+    """A scenario that can run: its plan, its timeline and its traffic. ``policy_at``: the time that the policy's
+    exceptions are judged at; ``other_runs``: figures of the runs that its checks compare with, by path."""
 
     scenario: Scenario
     plan: Plan
     timeline: PreparedTimeline
     traffic: TrafficPlan
     policy_at: datetime
+    other_runs: Mapping[str, FlowFigures]
 
     @property
     def targets(self) -> Mapping[str, Target]:
@@ -108,9 +110,12 @@ class _Fitting:
                 timeline = prepare_timeline(spec, plan, file, self._draft.document, self._at, whole)
             with self._collected():
                 traffic = plan_traffic(spec, plan, self._draft.document)
+        other_runs: Mapping[str, FlowFigures] = {}
+        with self._collected():
+            other_runs = read_other_runs(spec, self._scenario)
         if self._problems or plan is None or timeline is None or traffic is None:
             raise InputError(*in_order(self._problems))
-        return Prepared(self._scenario, plan, timeline, traffic, self._at)
+        return Prepared(self._scenario, plan, timeline, traffic, self._at, other_runs)
 
     @contextmanager
     def _collected(self) -> Iterator[None]:

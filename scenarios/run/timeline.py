@@ -81,8 +81,8 @@ class Timeline:
         """The time of each event that has taken place so far."""
         return self._times
 
-    def follow(self, epoch_ns: int) -> None:
-        """Follow the timeline to the end of the run."""
+    def follow(self, epoch_ns: int) -> dict[str, EventTime]:
+        """Follow the timeline to the end of the run; returns the time of each event that took place."""
         self._epoch_ns, end_us = epoch_ns, self._spec.duration
         for event in self._plan.events:
             if event.at_us is not None:
@@ -103,6 +103,7 @@ class Timeline:
                 next_us = min(next_us, now_us + POLL_US)
             self._until(epoch_ns + next_us * 1000)
         self._finish()
+        return self._times
 
     def _now_us(self) -> int:
         return (self._clock.now_ns() - self._epoch_ns) // 1000

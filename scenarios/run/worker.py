@@ -118,6 +118,7 @@ def judged(job: Job, collected: Collected) -> Result:
             collected.epoch_ns,
             phases,
         ),
+        other_runs=job.other_runs,
     )
     groups = grouped(traffic, evidence.flows, evidence.exchanges, [phase.name for phase in phases])
     proved = _proofs(job, collected)
@@ -142,6 +143,7 @@ def judged(job: Job, collected: Collected) -> Result:
         "cores_awake": collected.cores_awake,
         "scheduling": collected.scheduling,
         "link_sampling": collected.link_sampling,
+        "aborted": _aborted(collected),
         "files": _write_files(job, collected, evidence, groups),
         **collected.forwarding.as_json(),
         "replays": [replay_row(replayed, evidence.replays, phases) for replayed in collected.replayed],
@@ -174,6 +176,13 @@ def _proofs(job: Job, collected: Collected) -> Proofs | None:
     from helsewan.scenarios.run.proof import proofs  # loads the verifier, which most runs do not need
 
     return proofs(job.plan, job.scenario.spec.verify.rules, collected.dumps, collected.live)
+
+
+def _aborted(collected: Collected) -> dict[str, object] | None:
+    broken = collected.aborted
+    if broken is None:
+        return None
+    return {"assertion": broken.name, "at_us": broken.at_us, "detail": broken.detail}
 
 
 def _capacity(collected: Collected) -> dict[str, object] | None:

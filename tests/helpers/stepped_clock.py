@@ -102,7 +102,15 @@ def timeline(step_ns: int) -> object:
         STEP.value = next(steps, step_ns)
 
     progress = SimpleNamespace(show=lambda _: None)
-    run = SimpleNamespace(_job=job, _clock=clock, _check_parts=check_parts, _progress=progress, _checked_at=0.0)
+    run = SimpleNamespace(
+        _job=job,
+        _clock=clock,
+        _check_parts=check_parts,
+        _progress=progress,
+        _checked_at=0.0,
+        _timeline=SimpleNamespace(times={}),
+        _assertions=SimpleNamespace(check=lambda now_us, times: None),
+    )
     began = time.monotonic_ns()
     Run._until(run, epoch_ns + 300 * MS, epoch_ns, SimpleNamespace(records=[]))  # type: ignore[arg-type]
     waited_ns = time.monotonic_ns() - began

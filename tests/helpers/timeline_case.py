@@ -196,7 +196,7 @@ def follow(
         history.append({"event": event, **facts})
 
     undo = UndoStack(record)
-    job = Job(scenario, plan(), timeline, cast(Any, None), Path(), False, cast(Any, None))
+    job = Job(scenario, plan(), timeline, cast(Any, None), Path(), False, cast(Any, None), {})
     times = Timeline(
         job,
         cast(Actions, actions),

@@ -17,8 +17,8 @@ from helsewan.scenarios.spec.checks.schema import FlowSelection, MetricName, Ove
 
 WINDOWED = (  # the metrics that a window of time has by itself, whatever came before it
     *("sent", "received", "lost", "loss", "leaked", "rate"),
-    *("delay_min", "delay_mean", "delay_p50", "delay_p99", "delay_max"),
-    *("attempted", "completed", "failed", "failure", "response_p50", "response_p99"),
+    *("delay_min", "delay_mean", "delay_p50", "delay_p95", "delay_p99", "delay_max"),
+    *("attempted", "completed", "failed", "failure", "response_p50", "response_p95", "response_p99", "response_max"),
 )
 STEPS = 10  # of a sliding window in its own length
 
@@ -59,16 +59,27 @@ class AssertSpec(FlowSelection):
     this applies, else the run but its warm-up."""
 
     metric: MetricName
+    """the figure"""
     limit: Limit
+    """the limit on it in a window"""
     window: Annotated[Duration, Field(ge=100_000)] = 1_000_000
+    """the window's length"""
     over: Over = Over.EACH
+    """whether each flow is judged, or all together"""
     always: Annotated[bool, Field(strict=True)] | None = None
+    """every window holds"""
     eventually: Annotated[bool, Field(strict=True)] | None = None
+    """a window holds"""
     within: Annotated[Within, BeforeValidator(parse_within)] | None = None
+    """a window holds that begins no later than some time after an event: 3 s of failure"""
     lasting: Duration | None = Field(default=None, alias="for")
+    """for how long it then holds without a break"""
     phase: Name | None = Field(default=None, alias="in")
+    """the phase that it is about"""
     on_fail: OnFail = OnFail.CONTINUE
+    """whether the run goes on when it is broken"""
     severity: Severity = Severity.MUST
+    """whether the run fails with it, or a warning is told"""
 
     @field_validator("metric")
     @classmethod

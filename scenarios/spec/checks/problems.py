@@ -9,8 +9,8 @@ from helsewan.common.errors import Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import format_duration
 from helsewan.scenarios.spec.checks.assertions import AssertSpec
-from helsewan.scenarios.spec.checks.metrics import METRICS, Source
-from helsewan.scenarios.spec.checks.schema import CheckSpec, FlowSelection, Over, Scope
+from helsewan.scenarios.spec.checks.metrics import METRICS, Metric, RelativeLimit, Source
+from helsewan.scenarios.spec.checks.schema import CheckSpec, FlowSelection, OtherRun, Over, Scope
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.plan import occurrence_names, plan_timeline
 from helsewan.scenarios.spec.timeline.problems import time_problems
@@ -75,12 +75,36 @@ def _comparison_problems(spec: ScenarioSpec, document: Document, name: str, chec
     if check.than is None:
         return
     path = ("checks", name, "than")
+    if isinstance(check.than, OtherRun):
+        yield from _other_run_problems(document, name, check)
+        return
     yield from _phase_problems(spec, document, path, check.than)
     if METRICS[check.metric].source in _AFTER_EVENTS:
         reason = f"is a phase, and {check.metric} is measured from an event"
         yield Problem(document.where(path), check.than, reason, "leave it out")
     elif check.than == (check.phase or RUN):
         yield Problem(document.where(path), check.than, "compares a phase with itself", "give another phase")
+
+
+def _other_run_problems(document: Document, name: str, check: CheckSpec) -> Iterator[Problem]:
+    """Problems of a comparison with another run, whose flows are compared one by one."""
+    metric, limit = METRICS[check.metric], check.limit
+    if metric.source not in (Source.FLOW, Source.EXCHANGE):
+        where = document.where(("checks", name, "metric"))
+        yield Problem(where, metric.name, "is no figure of single flows", "compare another metric with that run")
+    if check.over is Over.TOGETHER:
+        where = document.where(("checks", name, "over"))
+        yield Problem(where, check.over.value, "has no meaning beside another run", "leave it out: flows are paired")
+    better = ("<", "<=") if metric.more_is_worse else (">", ">=")
+    if limit.comparison not in better or not isinstance(limit, RelativeLimit) or not _lets_be_worse(limit, metric):
+        hint = "write for example <= 110 % or <= + 5 ms" if metric.more_is_worse else "write for example >= 90 %"
+        where, reason = document.where(("checks", name, "limit")), "does not say how much worse it may be"
+        yield Problem(where, str(limit), reason, hint)
+
+
+def _lets_be_worse(limit: RelativeLimit, metric: Metric) -> bool:
+    sign = 1 if metric.more_is_worse else -1
+    return sign * (limit.factor - 1) >= 0 and sign * limit.offset >= 0
 
 
 def _event_problems(spec: ScenarioSpec, document: Document, name: str, check: CheckSpec) -> Iterator[Problem]:

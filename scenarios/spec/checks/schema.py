@@ -60,28 +60,53 @@ class FlowSelection(Strict):
     """The flows that a check or an assertion is about: those that match every key given."""
 
     cls: Name | None = Field(default=None, alias="class")
+    """their class"""
     service: Name | None = None
+    """the service that they use"""
     traffic: Name | None = None
-    region: Region | None = None  # of either end
-    site: str | None = None  # id of either end
-    flow: Annotated[str, Field(min_length=1)] | None = None  # a flow's name, or a pattern such as "calls/*>*"
+    """the entry of the traffic that they are of"""
+    region: Region | None = None
+    """the region of either end"""
+    site: str | None = None
+    """the site at either end, by its id"""
+    flow: Annotated[str, Field(min_length=1)] | None = None
+    """a flow's name, or a pattern such as calls/*"""
     scope: Scope = Scope.ALL
+    """what the timeline's failures leave of them"""
+
+
+class OtherRun(Strict):
+    """Another run: its directory or its ``figures.parquet``, by a path from the scenario's file."""
+
+    run: Annotated[str, Field(min_length=1)]
+    """its path"""
+
+    def __str__(self) -> str:
+        return f"run {self.run}"
 
 
 class CheckSpec(FlowSelection):
     """A limit on a metric of some flows in a phase; no phase: the whole run but its warm-up.
 
-    With ``than`` the limit is relative to the same figure in that other phase. ``event``: what metrics of events are
-    measured from."""
+    With ``than`` the limit is relative to the same figure in that other phase, or of the same flows in another run.
+    ``event``: what metrics of events are measured from."""
 
     metric: MetricName
-    than: Name | None = None
+    """the figure"""
+    than: Name | OtherRun | None = None
+    """another phase, or another run, that the limit is relative to"""
     limit: Limit | RelativeLimit
+    """the limit on it: < 0.1 %, <= 50 ms; relative: <= 110 %, <= + 5 ms"""
     phase: Name | None = None
+    """the phase that it is taken over"""
     event: Name | None = None
+    """the event of the timeline that it is measured from"""
     over: Over = Over.EACH
+    """whether each flow is judged, or all together"""
     severity: Severity = Severity.MUST
-    optional: Annotated[bool, Field(strict=True)] = False  # left out, not failed, where no flow is selected
+    """whether the run fails with it, or a warning is told"""
+    optional: Annotated[bool, Field(strict=True)] = False
+    """whether it is left out, not failed, where no flow is selected"""
 
     @field_validator("limit", mode="before")
     @classmethod

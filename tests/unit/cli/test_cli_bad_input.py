@@ -37,6 +37,12 @@ CASES = {
     "unknown option": (["region-failover", "--site", "90"], "No such option: --site"),
     "impossible seed": (["region-failover", "--seed", "-1"], "--seed: -1 is less than 0"),
     "impossible sites": (["region-failover", "--sites", "-1"], "--sites: -1 is less than 1"),
+    "no runs": (["region-failover", "--repeat", "0"], "--repeat: 0 is no number of runs"),
+    "unknown faults": (["region-failover", "--faults", "some"], "--faults: 'some' is unknown (hint: write random)"),
+    "no scenario": ([], "NAME: is missing (hint: name a scenario, or give --replay RESULTS)"),
+    "replay of nothing": (["--replay", "nowhere"], "--replay: 'nowhere' has kept no inputs of a run"),
+    "replay with a seed": (["--replay", "x", "--seed", "1"], "--seed: cannot be given with --replay"),
+    "replay with a name": (["isolation", "--replay", "x"], "NAME: cannot be given with --replay"),
     "no number": (["region-failover", "--seed", "x"], "Invalid value for '--seed'"),
 }
 

@@ -16,13 +16,14 @@ from helsewan.lab.flows.flowspec import FlowSpec
 from helsewan.scenarios.results.assertions import (
     Outcome,
     Windows,
+    _statistic,
     as_check,
     evaluate,
     exchange_windows,
     flow_windows,
     grid,
 )
-from helsewan.scenarios.spec.checks.assertions import AssertSpec
+from helsewan.scenarios.spec.checks.assertions import STEPS, AssertSpec
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
 from helsewan.scenarios.traffic.transactions import Exchange
 
@@ -108,6 +109,31 @@ def test_what_is_decided_during_the_run_is_decided_so_after_it(kept: list[bool],
     for count in range(len(kept) + 1):
         early = after(count, False)
         assert early in (Outcome.OPEN, final)
+
+
+OF_SLICE: dict[str, Callable[[list[float]], float]] = {
+    "min": min,
+    "mean": lambda values: float(np.mean(values)),
+    "max": max,
+    "p50": lambda values: float(np.percentile(values, 50)),
+    "p95": lambda values: float(np.percentile(values, 95)),
+    "p99": lambda values: float(np.percentile(values, 99)),
+}
+
+
+BEGUN_AND_TOOK = st.tuples(st.integers(0, 8_000_000), st.integers(1, 500_000))
+
+
+@given(st.lists(BEGUN_AND_TOOK, max_size=60), st.sampled_from(sorted(OF_SLICE)))
+def test_statistics_of_windows_are_those_of_their_values(took: list[tuple[int, int]], statistic: str) -> None:
+    """Requests begun at any time, which took any time: window by window as numpy says."""
+    spec = asserted("delay_p50", "< 50 ms")
+    edges = grid(spec, 0, 8 * SECOND)
+    times, values = (np.array([pair[i] for pair in took], dtype=float) for i in (0, 1))
+    found = _statistic(f"x_{statistic}", times, values, edges, len(edges) - STEPS)
+    for begin_us, value in zip(edges, found, strict=False):
+        inside = [each for at, each in took if begin_us <= at < begin_us + SECOND]
+        assert value == pytest.approx(OF_SLICE[statistic](inside)) if inside else isnan(value)
 
 
 def test_windows_without_traffic_break_nothing() -> None:

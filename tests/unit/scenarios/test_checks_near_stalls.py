@@ -17,6 +17,7 @@ from helsewan.scenarios.results.checks import CheckResult, Evidence, judge, near
 from helsewan.scenarios.results.exchange_figures import ExchangeMeasurement
 from helsewan.scenarios.results.measure import Figures, Measurement, Window
 from helsewan.scenarios.results.verdict import print_verdict
+from helsewan.scenarios.spec.checks.assertions import AssertSpec
 from helsewan.scenarios.spec.checks.schema import CheckSpec
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.targets import Fate
@@ -47,6 +48,14 @@ def outcome(figures: Figures, stalls: list[ValidityFinding], spec: CheckSpec = G
     found = Evidence(TrafficPlan((FLOW,), ()), fates, flows, ExchangeMeasurement({}, {}), arrived_of([FLOW], []))
     results, failed = near_stalls(scenario, judge(scenario, found), WINDOWS, stalls)
     return results[0], with_failed_checks(assess(stalls), failed)
+
+
+def test_an_assertion_near_a_stall_is_suspect_too() -> None:
+    asserted = AssertSpec.model_validate({"metric": "loss", "limit": "< 5 %", "in": "during"})
+    scenario: ScenarioSpec = default_case()[0].spec.model_copy(update={"checks": {}, "assertions": {"it": asserted}})
+    broken = CheckResult("it", "loss", False, 0.1, str(asserted), "share", "first at 11 s")
+    (result,), failed = near_stalls(scenario, [broken], WINDOWS, second(12, 17_400))
+    assert "; suspect: bodo" in result.detail and [name for name, _ in failed] == ["it"]
 
 
 def test_a_failure_near_a_stall_is_suspect_and_names_it() -> None:

@@ -49,7 +49,7 @@ def run(seed: int, delay_us: float, passed: bool = True, verdict: str = "", flow
     """The same with flows, each of which has a delay of its own."""
     rng = Random(seed)
     delays = {f"calls/{n}": delay_us * (1 + n / 20) + rng.random() * 100 for n in range(flows)}
-    by_flow = {("flows of class voice, before", "delay_p50_us"): delays}
+    by_flow = {("voice", "before", "delay_p50_us"): delays}
     return Compared(result(seed, delay_us, passed, verdict), by_flow)
 
 

@@ -17,7 +17,7 @@ from helsewan.scenarios.spec.checks.metrics import METRICS, parse_limit
 from helsewan.scenarios.spec.checks.schema import CheckSpec, Over, Scope, Severity
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.targets import Fate
-from helsewan.scenarios.spec.timeline.timepoints import RUN
+from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
 from helsewan.topology.model import Region
 
 NOTHING = Figures(sent=50, received=50, leaked=0, misdelivered=0, mismarked=0, lost=0, duplicates=0, reordered=0)
@@ -172,6 +172,44 @@ def test_a_comparison_says_what_it_compared_with() -> None:
     result = compared(10_000.0, 12_000.0, "<= 110 %")
     assert result.limit == "<= 110 % of run"
     assert result.detail == "1 of 1 outside the limit, worst calls/001 a > b; <= 11 ms by run"
+
+
+def test_minutes_lost_are_of_each_site_by_the_flows_that_are_selected() -> None:
+    found = evidence(
+        (SURVIVOR, replace(NOTHING, sent=50, unavailable_us=6e6), Fate.SURVIVING),
+        (OTHER, replace(NOTHING, sent=50, unavailable_us=0.0), Fate.SURVIVING),
+    )
+    lost = {"a": 0.05, "b": 0.1, "c": 0.0}  # of a's flows half is unavailable
+
+    class Pooled:
+        """A measurement that pools the unavailable time of flows as their mean."""
+
+        figures = found.flows.figures
+
+        def pool(self, ids: list[int], phase: str) -> Figures:
+            return replace(NOTHING, unavailable_us=sum(self.figures[i, phase].unavailable_us for i in ids) / len(ids))
+
+    found = replace(found, flows=Pooled())  # type: ignore[arg-type]
+    result = judged(found, check("minutes_lost", "<= 0.05 min", phase="during"))
+    assert (result.passed, result.value, result.unit) == (False, lost["b"], "min")
+    assert result.detail == "1 of 3 outside the limit, worst b"
+    assert judged(found, check("minutes_lost", "<= 0.05 min", site="c")).value == lost["c"]
+    assert judged(found, check("minutes_lost", "<= 0.05 min", region="midt")).value == lost["a"]
+
+
+def test_what_follows_an_event_is_judged_from_it() -> None:
+    times = {"failure": EventTime(3_000_000, 3_010_000)}
+    found = replace(
+        evidence((SURVIVOR, NOTHING, Fate.SURVIVING)),
+        event_times=times,
+        event_delays_us={("time_to_detect", "failure"): 4e4},
+    )
+    assert judged(found, check("time_to_detect", "< 50 ms", event="failure")).passed
+    assert judged(found, check("time_to_reoptimise", "< 50 ms", event="failure")).passed is False, "it never was"
+    cut_off = judged(found, check("time_to_repair", "< 50 ms", event="failure"))
+    assert cut_off.passed is True and cut_off.value == 0, "the flow ended before the event"
+    never = judged(found, check("time_to_repair", "< 50 ms", event="repair"))
+    assert never.passed is False and isnan(never.value)
 
 
 # --- the verdict ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helsewan.scenarios.repetition.seeds import derived_seed
-from helsewan.scenarios.repetition.statistics import (
+from helsewan.scenarios.results.statistics import (
     Margin,
     adjusted,
     fewer_pass,
