@@ -126,7 +126,7 @@ def scenario_compare(
         typer.Option("--no-worse-than", help="By how much B may be worse: 5 %, or a value as 2 ms. Beyond, exit 1."),
     ] = None,
 ) -> None:
-    """Compare two runs or campaigns: what differs, and whether by chance."""
+    """Compare two runs or campaigns: what differs, and why."""
     from helsewan.scenarios.repetition.compare_results import compare_results
 
     raise typer.Exit(compare_results(a, b, no_worse_than))

@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from scapy.error import Scapy_Exception
 from scapy.utils import RawPcapNgReader, RawPcapReader
@@ -32,8 +31,7 @@ _BUFFER_BYTES = 1 << 20
 logging.getLogger("scapy.runtime").setLevel(logging.CRITICAL)  # what it warns of is refused here, in one line
 
 
-@dataclass(frozen=True, slots=True)
-class CapturedPacket:
+class CapturedPacket(NamedTuple):
     """A packet of a capture: its number in the file (from 1), its time (ns since 1970), the link type of its interface
     (a LINKTYPE_ number), its captured bytes, and its length on the wire (bytes)."""
 

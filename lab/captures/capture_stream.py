@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from helsewan.lab.captures.capture_file import CapturedPacket, read_capture, refusal
 from helsewan.lab.captures.ip_packet import BadPacket, IpPacket, parse
@@ -15,8 +16,7 @@ from helsewan.lab.captures.link_layer import LINK_TYPES, CutHeader, NoPacket, ip
 MOST_BACK_NS = 10**9  # interfaces of one file are written by several threads; more is another clock
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPacket:
+class ReadPacket(NamedTuple):
     """A packet at its place: ``file`` and its number there, and its time (ns since 1970), never before that of the
     packet before it."""
 

@@ -7,7 +7,7 @@ short frames, bytes that the capture does not have.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 IPV6_BYTES = 40
@@ -28,8 +28,7 @@ class BadPacket(Exception):
         super().__init__(reason)
 
 
-@dataclass(frozen=True, slots=True)
-class IpPacket:
+class IpPacket(NamedTuple):
     """``data`` is the packet from its IP header, as long as ``filled`` says: that many bytes at its end are zeros in
     place of what the capture does not have. ``transport_at`` is where its transport header begins, after extension
     headers. ``fragment_at`` is the place of a fragment in its packet (bytes), ``is_fragment`` whether it is one.
@@ -96,6 +95,8 @@ def _parse4(data: bytes, missing: int) -> IpPacket:
     length, ident, fragment = struct.unpack_from("!HHH", data, 2)
     if header_bytes < 20:
         raise BadPacket(f"has an IPv4 header of {header_bytes} bytes")
+    if len(data) < header_bytes:
+        raise IndexError  # cut within its headers
     whole, filled = _whole(data, missing, length, header_bytes)
     is_fragment, fragment_at = bool(fragment & 0x3FFF), (fragment & 0x1FFF) * 8
     ends = data[12:16], data[16:20]
@@ -104,6 +105,8 @@ def _parse4(data: bytes, missing: int) -> IpPacket:
 
 def _parse6(data: bytes, missing: int) -> IpPacket:
     payload_bytes, protocol = struct.unpack_from("!HB", data, 4)
+    if len(data) < IPV6_BYTES:
+        raise IndexError  # cut within its headers
     whole, filled = _whole(data, missing, IPV6_BYTES + payload_bytes if payload_bytes else 0, IPV6_BYTES)
     at, fragment = IPV6_BYTES, (0, False, 0)
     for _ in range(_MOST_EXTENSIONS):
@@ -152,7 +155,9 @@ def _with_transport(
     if not fragment_at and protocol in _TRANSPORT_BYTES:
         head_end = at + _TRANSPORT_BYTES[protocol]
         if protocol == TCP and head_end <= len(whole):
-            head_end = at + max(whole[at + 12] >> 4, 5) * 4
+            head_end = at + (whole[at + 12] >> 4) * 4
+            if head_end < at + _TRANSPORT_BYTES[TCP]:
+                raise BadPacket(f"has a TCP header of {head_end - at} bytes")
         if head_end > len(whole):
             raise BadPacket("is shorter than its headers")
         if head_end > len(whole) - filled:

@@ -5,7 +5,7 @@ The files are read again for every loop, a packet at a time."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from helsewan.lab.captures.capture_stream import Passed, ReadPacket, read_packets
 from helsewan.lab.captures.flow_key import flow_key
@@ -15,8 +15,7 @@ from helsewan.lab.flows.replay_plan import FRAME_BYTES, Extent, Pace, ReplayPlan
 MILLIARD = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayPacket:
+class ReplayPacket(NamedTuple):
     """An IP packet to be sent by site ``site``, ``due_ns`` after the run's start. ``number`` and ``loop``: of the
     captured packet it is made from, in its file; ``order``: its number among
     those from its source to its destination, by which it is recognised (`rewrite`)."""

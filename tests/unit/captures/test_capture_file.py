@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -203,3 +204,17 @@ def test_hostile_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFact
 def test_a_tcp_packet_shorter_than_its_header_is_refused(tmp_path: Path) -> None:
     short = ip4("10.1.0.1", "10.2.0.1", 6, tcp(1, 2)[:12])
     assert reason(tmp_path, pcap([Recorded(0, ethernet(short))])) == "packet 1: is shorter than its headers"
+
+
+@pytest.mark.parametrize("form", [pcap, pcapng])
+def test_memory_does_not_depend_on_the_size_of_the_file(
+    tmp_path: Path, form: Callable[[list[Recorded]], bytes]
+) -> None:
+    frame = ethernet(ip4("10.1.0.1", "10.2.0.1", 17, udp(40_000, 5060, bytes(1400))))
+    path = write(tmp_path / "capture", form([Recorded(number * MS, frame) for number in range(4_000)]))
+    tracemalloc.start()
+    assert sum(1 for _ in read_packets([path], Passed())) == 4_000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert path.stat().st_size > 5_600_000
+    assert peak < 3_000_000  # two buffers of 1 MiB and what a packet takes
