@@ -18,7 +18,7 @@
     classes         class -> phase -> figures of its flows together (probes and controls left out)
     traffic         entry of the traffic -> phase -> figures together
     flows           each flow: what it was, its fate, phase -> figures
-    exchanges       the same for TCP requests and responses
+    exchanges       the same for exchanges of applications over TCP and SIP
     overhead        delay that the machine adds, by calibration, microseconds (docs/decisions/0006);
                     short_lines_us: links whose delay is shorter than what had to be taken off it, and by how much
     capacity        what the machine can carry, measured before the run (lab/calibration/capacity.py), and asked_cores:
