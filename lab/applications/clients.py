@@ -29,7 +29,7 @@ class Exchanging:
         self.host = host
         self.rng = rng
         self.links: list[ClientLink] = []
-        self.received_bytes = 0
+        self.sent_bytes = self.received_bytes = 0
         self.answered_ns: int | None = None
         self._dial = dial
         self._idle = idle
@@ -54,6 +54,7 @@ class Exchanging:
         try:
             await link.finished()
         finally:
+            self.sent_bytes += link.end.sent_bytes
             self.received_bytes += link.end.received_bytes
         if self.answered_ns is None:
             self.answered_ns = link.answered_ns

@@ -255,7 +255,10 @@ class ApplicationEngine:
         else:
             own.give_back()
         answered_us = nan if own.answered_ns is None else (own.answered_ns - self._epoch_ns) / 1000
-        self._done.append(Exchange(spec.id, begin_us, end_us, not error, own.received_bytes, error, answered_us))
+        transferred = {"sent_bytes": own.sent_bytes, "received_bytes": own.received_bytes}
+        self._done.append(
+            Exchange(spec.id, begin_us, end_us, not error, error=error, answered_us=answered_us, **transferred)
+        )
 
     async def _dial(self, spec: ExchangeSpec, end: ClientEnd) -> ClientLink:
         loop = asyncio.get_running_loop()

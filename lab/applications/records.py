@@ -20,3 +20,4 @@ class Exchange:
     received_bytes: int
     error: str = ""
     answered_us: float = nan
+    sent_bytes: int = 0

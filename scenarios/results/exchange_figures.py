@@ -47,7 +47,7 @@ class Sample:
 
     attempted: int
     completed: int
-    received_bytes: int
+    transferred_bytes: int
     duration_us: int
     responses: Array
     receipts: Array
@@ -73,7 +73,7 @@ class ExchangeMeasurement:
             Sample(
                 attempted=sum(part.attempted for part in parts),
                 completed=sum(part.completed for part in parts),
-                received_bytes=sum(part.received_bytes for part in parts),
+                transferred_bytes=sum(part.transferred_bytes for part in parts),
                 duration_us=max((part.duration_us for part in parts), default=0),
                 responses=joined("responses"),
                 receipts=joined("receipts"),
@@ -107,7 +107,7 @@ def _sample(inside: Sequence[Exchange], application: Application, window: Window
     return Sample(
         attempted=len(inside),
         completed=len(completed),
-        received_bytes=sum(one.received_bytes for one in completed),
+        transferred_bytes=sum(one.sent_bytes + one.received_bytes for one in completed),
         duration_us=window.end_us - window.start_us,
         responses=none if is_call else np.array([one.end_us - one.begin_us for one in completed]),
         receipts=answers if isinstance(application, Ebxml) else none,
@@ -131,7 +131,7 @@ def _figures(sample: Sample) -> ExchangeFigures:
         response_p50_us=response_p50_us,
         response_p95_us=response_p95_us,
         response_p99_us=response_p99_us,
-        throughput_bps=sample.received_bytes * 8e6 / sample.duration_us if len(sample.responses) else nan,
+        throughput_bps=sample.transferred_bytes * 8e6 / sample.duration_us if len(sample.responses) else nan,
         receipt_p50_us=receipt_p50_us,
         receipt_p99_us=receipt_p99_us,
         call_setup_p50_us=call_setup_p50_us,

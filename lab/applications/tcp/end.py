@@ -56,18 +56,25 @@ class End(ABC):
 
 class ClientEnd(End):
     """The end that asks. ``finished``: what was last asked for is there, in full; ``answered``: a milestone
-    before that, where its protocol has one. ``received_bytes`` counts what the present request brought."""
+    before that, where its protocol has one. ``sent_bytes`` and ``received_bytes`` count what the present request took
+    and brought."""
 
     def __init__(self) -> None:
         super().__init__()
         self.finished = False
         self.answered = False
-        self.received_bytes = 0
+        self.sent_bytes = self.received_bytes = 0
 
     def _begin(self) -> None:
         """A new request."""
         self.finished = self.answered = False
-        self.received_bytes = 0
+        self.sent_bytes = self.received_bytes = 0
+
+    def outgoing(self) -> bytes:
+        """See ``End``."""
+        chunk = super().outgoing()
+        self.sent_bytes += len(chunk)
+        return chunk
 
     def end_of_input(self) -> None:
         """The peer sends no more. Raises ProtocolError where it still owes something."""

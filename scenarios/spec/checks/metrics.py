@@ -76,7 +76,9 @@ _EXCHANGE_METRICS = (
     _of_exchanges("response_p50", Unit.DURATION, "median time from begin to the last byte of all", *_ANSWERED),
     _of_exchanges("response_p95", Unit.DURATION, "response time that 95 % of exchanges keep", *_ANSWERED),
     _of_exchanges("response_p99", Unit.DURATION, "response time that 99 % of exchanges keep", *_ANSWERED),
-    _of_exchanges("throughput", Unit.RATE, "bytes received by clients per time", *_ANSWERED, more_is_worse=False),
+    _of_exchanges(
+        "throughput", Unit.RATE, "bytes of completed exchanges, both ways, per time", *_ANSWERED, more_is_worse=False
+    ),
     _of_exchanges("receipt_p50", Unit.DURATION, "median time from begin to the transport receipt", *_RECEIPTED),
     _of_exchanges("receipt_p99", Unit.DURATION, "time to the transport receipt that 99 % keep", *_RECEIPTED),
     _of_exchanges("call_setup_p50", Unit.DURATION, "median time from INVITE to answer, ringing included", _CALL),

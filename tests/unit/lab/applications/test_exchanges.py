@@ -58,6 +58,13 @@ def test_exchanges_complete(application: Application, received_bytes: int, versi
     assert all(one.received_bytes >= received_bytes for one in done)
 
 
+def test_bytes_of_both_directions_are_counted() -> None:
+    (one, *_) = ended(exchange_spec(Dicom("CT", exactly(2), exactly(524_288), associations=2)))
+    assert one.sent_bytes > 2 * 524_288
+    (one, *_) = ended(exchange_spec(Hl7(exactly(4_000))))
+    assert (one.sent_bytes, one.received_bytes < 200) == (4_003, True)  # with the 3 bytes of a block
+
+
 def test_a_call_rings_is_answered_and_lasts() -> None:
     done = ended(exchange_spec(SipCall(SipTransport.UDP, exactly(100_000), exactly(300_000)), stop_us=10_000_000))
     for one in done:
