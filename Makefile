@@ -70,7 +70,7 @@ test-wheel: ready-dev ## Build sdist and wheel, install the wheel into an empty 
 conformance: ready-dev ## Hold the backends of the link model to one table (ARGS="--backend live" for one of them)
 	@tools/privileged $(BIN)/python -m pytest tests/conformance $(ARGS)
 
-fuzz: ready-fuzz ## Fuzz the link engine under sanitizers: make fuzz [SECONDS=600] [SEED=7]
+fuzz: ready-fuzz ## Fuzz the engines under sanitizers: make fuzz [SECONDS=600] [SEED=7]
 	@$(BIN)/python tests/fuzz/fuzzing.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 mutants: ready ## Try the verifier on faulty rules and policies (ARGS="--number 500 --seed 2" goes to helsewan mutate)

@@ -44,6 +44,10 @@ class Document:
             known = known[:-1]
         return known
 
+    def folder(self, path: Sequence[str | int] = ()) -> Path:
+        """The folder that a relative path at ``path`` starts from: that of the file it stands in."""
+        return Path(self.position(path).file).parent
+
     def where(self, path: Sequence[str | int] = (), at: Sequence[str | int] | None = None) -> str:
         """``file:line: contracts[3].client`` for a path; the line is that of ``at``, if given."""
         _, file, line = self.position(path if at is None else at)

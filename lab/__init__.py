@@ -4,7 +4,7 @@ Entry points: `Emulation` (for Python programs), `testbed.testbed.Testbed` (brin
 `server.up` and `client.client`. May import every package below it: all but `scenarios` and `cli`. Inside, a folder
 imports only those to its left:
 
-    programs <- processes, flows, client <- calibration, health <- testbed <- links, probing, supervision
+    programs <- processes, flows, client <- applications, calibration, health <- testbed <- links, probing, supervision
         <- server, proofs, doctor
 """
 

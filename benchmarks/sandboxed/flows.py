@@ -1,5 +1,5 @@
 """In a sandbox: the flow engine between sites that are joined in pairs by veth, each sending one call's datagrams.
-Prints JSON. Argument: datagrams per second in all."""
+Prints JSON. Arguments: datagrams per second in all; paced, or poisson for RTP that follows a schedule of each flow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from ipaddress import IPv4Address
+
+import numpy as np
 
 from helsewan.emulation.kernel.patch_namespace import switch_off_offloads
 from helsewan.emulation.netlink.interfaces import routing
@@ -15,7 +18,10 @@ from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.emulation.sandbox.procfs import thread_clock_ns
 from helsewan.lab.flows.flow_engine import FlowEngine
-from helsewan.lab.flows.flowspec import Endpoint, FlowKind, FlowSpec
+from helsewan.lab.flows.flowspec import Endpoint, FlowKind, FlowSpec, RtpFormat
+from helsewan.lab.flows.schedule import schedule_of
+from helsewan.scenarios.spec.traffic.arrivals import ArrivalSpec, Process
+from helsewan.scenarios.traffic.schedules.arrivals import arrival_times
 
 SITES = 500
 SECONDS = 5.0
@@ -24,6 +30,7 @@ PAYLOAD_BYTES = 172  # G.711, 20 ms
 PORT = 16384
 DSCP = 46
 INTERFACE = "wan0"
+POISSON = ArrivalSpec(process=Process.POISSON)
 
 
 def main() -> None:
@@ -32,6 +39,8 @@ def main() -> None:
     rate = int(sys.argv[1])
     sites = pairs()
     flows = plan(rate)
+    if sys.argv[2] == "poisson":
+        flows = [on_schedule(flow) for flow in flows]
     engine = FlowEngine(flows, lambda site, family, kind: sites[site].socket(family, kind))
     print(json.dumps(measure(engine)))
 
@@ -85,6 +94,14 @@ def plan(rate: int) -> list[FlowSpec]:
         )
         for number, source in enumerate(ends)
     ]
+
+
+def on_schedule(flow: FlowSpec) -> FlowSpec:
+    """The flow as RTP whose datagrams are due at random, as often as before."""
+    rng = np.random.default_rng(flow.id)
+    due_us = arrival_times(POISSON, flow.interval_ns / 1000, SECONDS * 1e6, rng)
+    schedule = schedule_of((due_us * 1000).astype(np.int64))
+    return replace(flow, schedule=schedule, start_us=0, format=RtpFormat(payload_type=8, clock_hz=8_000))
 
 
 def measure(engine: FlowEngine) -> dict[str, float]:

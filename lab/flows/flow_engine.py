@@ -6,14 +6,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
-from helsewan.lab.flows._flows import LATENESS_STEP_NS, Engine
-from helsewan.lab.flows.flowspec import Endpoint, FlowSpec, endpoints
+from helsewan.lab.flows._flows import FORMAT_RTCP, FORMAT_RTP, LATENESS_STEP_NS, Engine
+from helsewan.lab.flows.flowspec import Endpoint, FlowSpec, RtcpFormat, RtpFormat, endpoints
 from helsewan.lab.flows.records import RECEIVER, RECORD, SENDER, Array, due_so_far
+from helsewan.lab.flows.schedule import joined
 from helsewan.lab.flows.sender_health import SenderHealth
 
 __all__ = ["FlowEngine", "SenderHealth", "SocketIn"]
@@ -34,12 +35,16 @@ class FlowEngine:
 
     def __init__(self, flows: Sequence[FlowSpec], socket_in: SocketIn, cookie: int = 0) -> None:
         self._flows = flows
-        self._records = np.zeros(int(_planned(flows).sum() * SPARE_RECORDS) + 1_000, RECORD)
+        self._planned = _planned(flows)
+        self._records = np.zeros(int(self._planned.sum() * SPARE_RECORDS) + 1_000, RECORD)
+        self._table, self._table_first = joined([flow.schedule for flow in flows if flow.schedule is not None])
         self._lateness = np.zeros(LATENESS_BUCKETS, np.uint64)
         self.endpoints = endpoints(flows)
         self.senders = np.zeros(max(len(flows), 1), SENDER)
         self.receivers = np.zeros(max(len(self.endpoints), 1), RECEIVER)
-        self._engine = Engine(self._records, self.senders, self.receivers, self._lateness, cookie=cookie)
+        self._engine = Engine(
+            self._records, self.senders, self.receivers, self._lateness, cookie=cookie, table=self._table
+        )
         self._thread: threading.Thread | None = None
         self._error: OSError | None = None
         self._sockets: dict[Endpoint, socket.socket] = {}
@@ -55,6 +60,7 @@ class FlowEngine:
 
     def start(self, epoch_ns: int) -> None:
         """Start the thread; the flows' time 0 is ``epoch_ns`` (CLOCK_REALTIME)."""
+        ids = {flow.name: flow.id for flow in self._flows if isinstance(flow.format, RtpFormat)}
         for flow in self._flows:
             self._engine.add_sender(
                 fd=self._sockets[flow.source].fileno(),
@@ -62,11 +68,13 @@ class FlowEngine:
                 address=str(flow.destination.address),
                 port=flow.destination.port,
                 start_ns=epoch_ns + flow.start_us * 1000,
-                stop_ns=epoch_ns + flow.stop_us * 1000,
+                stop_ns=epoch_ns + (flow.stop_us if self._planned[flow.id] else flow.start_us) * 1000,
                 interval_ns=flow.interval_ns,
                 burst=flow.burst,
                 payload_bytes=flow.payload_bytes,
                 tos=flow.sent_dscp << 2,
+                **self._schedule(flow),
+                **_format(flow, ids),
             )
         self._thread = threading.Thread(target=self._run, name="flows", daemon=True)
         self._thread.start()
@@ -124,9 +132,25 @@ class FlowEngine:
             not_sent=int(self.senders["full"].sum()),
             untimed=int((self.records["timed"] == 0).sum()),
             clock_step_us=self._engine.clock_step_ns / 1000,
-            unfinished=int((_planned(self._flows) - self.due).clip(min=0).sum()),
-            mute=int((self.senders["sent"][: len(self._flows)] == 0).sum()),
+            unfinished=int((self._planned - self.due).clip(min=0).sum()),
+            mute=int(((self.senders["sent"][: len(self._flows)] == 0) & (self._planned > 0)).sum()),
         )
+
+    def _schedule(self, flow: FlowSpec) -> dict[str, int]:
+        """The engine's arguments for a flow's schedule, none without one. The engine begins in the schedule's first
+        round: whole periods of an offset are left out, and an offset behind the last entry counts from the next round
+        on."""
+        if flow.schedule is None or not self._planned[flow.id]:
+            return {}
+        count, period_ns = len(flow.schedule.table), flow.schedule.period_ns
+        rounds, place = divmod(flow.first_entry, count)
+        return {
+            "first": self._table_first[id(flow.schedule)],
+            "count": count,
+            "next": place,
+            "period_ns": period_ns,
+            "offset_ns": flow.offset_ns - rounds * period_ns,
+        }
 
     def _run(self) -> None:
         set_realtime(LINKS)
@@ -145,6 +169,19 @@ def _prepare(opened: socket.socket, end: Endpoint) -> None:
 
 
 _SO_RCVBUFFORCE = 33  # not in the socket module (asm-generic/socket.h)
+
+
+def _format(flow: FlowSpec, ids: Mapping[str, int]) -> dict[str, int]:
+    """The engine's arguments for the format of a flow's datagrams; ``ids``: RTP flows by name."""
+    if isinstance(flow.format, RtpFormat):
+        return {
+            "format": FORMAT_RTP,
+            "payload_type": flow.format.payload_type,
+            "clock_hz": flow.format.clock_hz,
+        }
+    if isinstance(flow.format, RtcpFormat):
+        return {"format": FORMAT_RTCP, "own": ids[flow.format.own], "peer": ids[flow.format.peer]}
+    return {}
 
 
 def _planned(flows: Sequence[FlowSpec]) -> Array:

@@ -1,4 +1,4 @@
-"""How well the flow engine kept its schedule."""
+"""How well what sends kept its schedule: the flow engine, and applications."""
 
 from __future__ import annotations
 
@@ -19,3 +19,13 @@ class SenderHealth:
     clock_step_us: float  # by how much the wall clock was set during the run
     unfinished: int  # datagrams never due, because the engine was stopped early
     mute: int  # flows that sent no datagram at all
+
+
+@dataclass(frozen=True, slots=True)
+class BeginHealth:
+    """How late exchanges began: the machine's doing."""
+
+    lateness_p50_us: float = 0.0
+    lateness_p99_us: float = 0.0
+    worst_late_us: float = 0.0
+    unbegun: int = 0  # that came due and were never begun

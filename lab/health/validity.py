@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from helsewan.emulation.links.counters import Lateness
-from helsewan.lab.flows.sender_health import SenderHealth
+from helsewan.lab.flows.sender_health import BeginHealth, SenderHealth
 from helsewan.lab.health.health import CONTROLLER, ROUTERS, Pressure, Second
 
 MS, SHARE, COUNT = "ms", "share", "count"  # units
@@ -155,6 +155,9 @@ NOT_SENT = Demand("datagrams not sent because a queue of the machine was full", 
 UNTIMED = Demand("datagrams without a kernel timestamp", COUNT, suspect=None, void=0)
 CLOCK_SET = Demand("wall clock set by", MS, suspect=None, void=1.0)
 NEVER_DUE = Demand("datagrams never due", COUNT, suspect=None, void=0)
+# An exchange is measured from its actual begin; one that begins later than clinicians would notice is not open loop.
+BEGINS_P99 = Demand("99 % of exchanges begun late by", MS, suspect=20.0, void=250.0)
+UNBEGUN = Demand("exchanges never begun", COUNT, suspect=None, void=0)
 MUTE = Demand("flows that never sent", COUNT, suspect=None, void=0)
 
 
@@ -201,6 +204,12 @@ def of_traffic(keeping: SenderHealth) -> Iterator[ValidityFinding]:
     yield ValidityFinding(CLOCK_SET, abs(keeping.clock_step_us) / 1000)
     yield ValidityFinding(NEVER_DUE, keeping.unfinished)
     yield ValidityFinding(MUTE, keeping.mute)
+
+
+def of_exchanges(begins: BeginHealth) -> Iterator[ValidityFinding]:
+    """Findings from how well exchanges of applications kept their arrival times."""
+    yield ValidityFinding(BEGINS_P99, begins.lateness_p99_us / 1000)
+    yield ValidityFinding(UNBEGUN, begins.unbegun)
 
 
 def of_machine(pressure: Pressure, drops: Mapping[str, int]) -> Iterator[ValidityFinding]:

@@ -7,7 +7,6 @@ inherited its mark in the environment.
 from __future__ import annotations
 
 import os
-import select
 import selectors
 import signal
 import subprocess
@@ -45,17 +44,17 @@ class _Output:
     file: int
     seen: int = 0
 
-    def read(self) -> bool:
-        """Take over what has come; False at its end."""
+    def read(self) -> int | None:
+        """Take over what has come; returns how many bytes, 0 at the end, None if there are none now."""
         try:
             data = os.read(self.source, _CHUNK)
         except BlockingIOError:
-            return True
+            return None
         if data and self.seen < MOST_BYTES:
             with suppress(OSError):  # a full disk costs output, not the run
                 os.write(self.file, data[: MOST_BYTES - self.seen])
         self.seen += len(data)
-        return bool(data)
+        return len(data)
 
     def close(self) -> None:
         os.close(self.source)
@@ -110,6 +109,7 @@ class ProgramEngine:
     _results: list[ProgramResult] = field(default_factory=list)
     _running: list[_Running] = field(default_factory=list)
     _thread: threading.Thread | None = None
+    _error: BaseException | None = None
 
     def __post_init__(self) -> None:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -129,16 +129,19 @@ class ProgramEngine:
         if not self.programs:
             return
         self._epoch_ns, self._clock = epoch_ns, RunClock()
-        self._thread = threading.Thread(target=self._work, name="programs", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="programs", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End all programs, and wait for it."""
+        """End all programs, and wait for it. Raises the error that ended this engine before, if any."""
         self._stopping = True
         if self._thread is not None:
             os.eventfd_write(self._wake, 1)
             self._thread.join()
             self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
 
     def close(self) -> None:
         """Stop, and give up everything. Idempotent."""
@@ -149,6 +152,14 @@ class ProgramEngine:
         self._selector.close()
         os.close(self._wake)
 
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self._error = error
+            for running in self._running:
+                running.signal(signal.SIGKILL)
+
     def _work(self) -> None:
         while self._running or (self._waiting and not self._stopping):
             self._start_due()
@@ -157,7 +168,7 @@ class ProgramEngine:
                 if key.fd == self._wake:
                     os.eventfd_read(self._wake)
                 elif isinstance(key.data, _Output):
-                    if not key.data.read():
+                    if key.data.read() == 0:
                         self._selector.unregister(key.fd)
                 else:
                     self._ended(key.data)
@@ -246,7 +257,7 @@ class ProgramEngine:
         self._selector.unregister(running.pidfd)
         os.close(running.pidfd)
         for output in running.outputs:
-            while select.select([output.source], [], [], 0)[0] and output.read():
+            while output.read():
                 pass
             with suppress(KeyError):  # its end was seen before
                 self._selector.unregister(output.source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -9,14 +10,17 @@ from typing import Any, NamedTuple
 
 from helsewan.common.counts import counted
 from helsewan.common.units import format_duration, format_rate
+from helsewan.lab.programs.records import SiteProgram
 from helsewan.scenarios.run.preparation import Prepared
 from helsewan.scenarios.spec.checks.assertions import AssertSpec
 from helsewan.scenarios.spec.checks.schema import CheckSpec, Over, Scope, Severity
 from helsewan.scenarios.spec.timeline.actions import TargetSpec
 from helsewan.scenarios.spec.timeline.conditions import EventCondition, MetricCondition
-from helsewan.scenarios.spec.timeline.plan import PlannedEvent, TimelinePlan, plan_timeline
+from helsewan.scenarios.spec.timeline.plan import PlannedEvent, TimelinePlan
 from helsewan.scenarios.spec.timeline.schema import EventSpec
 from helsewan.scenarios.spec.timeline.timepoints import RUN, TimePoint
+from helsewan.scenarios.spec.traffic.programs import ProgramSpec
+from helsewan.scenarios.spec.traffic.schema import Traffic
 from helsewan.scenarios.traffic.offered_load import offered_load
 
 _SCOPES = {
@@ -72,7 +76,7 @@ def _parameters(prepared: Prepared) -> Iterator[tuple[str, str]]:
 
 def _timeline(prepared: Prepared) -> Iterator[tuple[str, str]]:
     spec = prepared.scenario.spec
-    plan = plan_timeline(spec)
+    plan = prepared.timeline.plan
     steps = [
         (event.at_us, _when(event, spec.timeline[event.entry]), f"{event.name}: {_what(prepared, event.entry)}")
         for event in plan.events
@@ -119,7 +123,7 @@ def _what(prepared: Prepared, name: str) -> str:
     """An event's action and what it is done to, and how long it lasts."""
     event = prepared.scenario.spec.timeline[name]
     data = prepared.scenario.document.data["timeline"][name][event.action]
-    target = prepared.targets.get(name)
+    target = prepared.timeline.targets.get(name)
     words = [event.action.replace("_", " "), target.name if target else _plain(data)]
     if target and isinstance(data, dict):
         settings = {key: value for key, value in data.items() if key not in _TARGETS}
@@ -131,28 +135,38 @@ def _what(prepared: Prepared, name: str) -> str:
 def _traffic(prepared: Prepared) -> Iterator[tuple[str, str]]:
     flows: Counter[str] = Counter()
     datagrams, bits = defaultdict[str, float](float), defaultdict[str, float](float)
-    requests = defaultdict[str, float](float)
+    exchanges, spec = defaultdict[str, float](float), prepared.scenario.spec
     for flow in prepared.traffic.flows:
         rate = flow.burst * 1e9 / flow.interval_ns
         flows[flow.entry] += 1
         datagrams[flow.entry] += rate
         bits[flow.entry] += rate * flow.payload_bytes * 8
     for exchange in prepared.traffic.exchanges:
-        requests[exchange.entry] += 1e6 / exchange.interval_us
-        bits[exchange.entry] += (exchange.request_bytes + exchange.response_bytes) * 8e6 / exchange.interval_us
+        rate = len(exchange.begins_us) * 1e6 / spec.duration
+        exchanges[exchange.entry] += rate
+        bits[exchange.entry] += rate * exchange.application.load.bytes * 8
     data: Mapping[str, Any] = prepared.scenario.document.data["traffic"]
+    programs = {each.name: _program(each, spec.traffic[each.name]) for each in prepared.traffic.programs}
     for name, entry in prepared.scenario.spec.traffic.items():
-        said = [entry.kind, _given(data[name])]
+        said = [entry.kind, programs.get(name) or _given(data[name])]
         if flows[name]:
             said.append(f"{counted(flows[name], 'flow')}, {_about(datagrams[name])} datagrams/s")
-        if name in requests:
-            said.append(f"{_about(requests[name])} requests/s")
+        if name in exchanges:
+            said.append(f"{_about(exchanges[name])} exchanges/s")
         if bits[name]:
             said.append(f"{format_rate(_thousands(bits[name]))} of payload")
         yield name, ", ".join(part for part in said if part)
     if flows.total():
         total = f"{counted(flows.total(), 'flow')}, {_about(sum(datagrams.values()))} datagrams/s"
         yield "all flows", f"{total}, {format_rate(_thousands(sum(bits.values())))} of payload in both directions"
+
+
+def _program(program: SiteProgram, entry: Traffic) -> str:
+    """What is run at which site, when, and what is expected of it."""
+    command = " ".join(shlex.quote(word.partition("\n")[0]) for word in program.argv)
+    timeout = f", {format_duration(program.timeout_us)} at most" if program.timeout_us else ""
+    expect = f", expecting {entry.expect}" if isinstance(entry, ProgramSpec) and entry.expect else ""
+    return f"{command} at {program.site}, from {format_duration(program.at_us)} on{timeout}{expect}"
 
 
 def _given(entry: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from math import nan
 import numpy as np
 
 from helsewan.common.units import format_duration
+from helsewan.lab.applications.records import Exchange
 from helsewan.lab.flows.flowspec import FlowSpec
 from helsewan.lab.flows.records import Array
 from helsewan.scenarios.results.checks import CheckResult, Evidence, selected_exchanges, selected_flows
@@ -24,7 +25,6 @@ from helsewan.scenarios.spec.checks.metrics import METRICS, Limit, Source
 from helsewan.scenarios.spec.checks.schema import Over
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
-from helsewan.scenarios.traffic.transactions import Exchange
 
 
 def judge_assertions(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResult, ...]:
@@ -43,7 +43,7 @@ def windows_of(assertion: AssertSpec, evidence: Evidence, edges: Array) -> Windo
     """The windows, between ``edges``, of the flows or exchanges that an assertion selects."""
     metric = METRICS[assertion.metric]
     if metric.source is Source.EXCHANGE:
-        ids = [one.id for one in selected_exchanges(assertion, evidence)]
+        ids = [one.id for one in selected_exchanges(assertion, metric, evidence)]
         return exchange_windows(assertion, evidence.done, ids, edges)
     return flow_windows(assertion, evidence.arrived, selected_flows(assertion, metric, evidence), edges)
 

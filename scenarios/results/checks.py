@@ -8,6 +8,7 @@ from enum import Enum
 from math import inf, isnan, nan
 
 from helsewan.common.exit_codes import ExitCode
+from helsewan.lab.applications.records import Exchange
 from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec, TrafficPlan
 from helsewan.lab.health.stalls import told, worst_stall
 from helsewan.lab.health.validity import Grade, ValidityFinding
@@ -20,7 +21,6 @@ from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.targets import Fate
 from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
 from helsewan.scenarios.traffic.selection import judged, selects
-from helsewan.scenarios.traffic.transactions import Exchange
 from helsewan.topology.model import Region
 
 
@@ -93,9 +93,10 @@ def selected_flows(selection: FlowSelection, metric: Metric, evidence: Evidence)
     return [flow for flow in flows if _is_selected(selection, flow, evidence)]
 
 
-def selected_exchanges(selection: FlowSelection, evidence: Evidence) -> list[ExchangeSpec]:
-    """The exchanges that a check or an assertion judges."""
-    return [one for one in evidence.traffic.exchanges if _is_selected(selection, one, evidence)]
+def selected_exchanges(selection: FlowSelection, metric: Metric, evidence: Evidence) -> list[ExchangeSpec]:
+    """The exchanges that a check or an assertion judges by ``metric``."""
+    exchanges = (one for one in evidence.traffic.exchanges if not metric.kinds or one.kind in metric.kinds)
+    return [one for one in exchanges if _is_selected(selection, one, evidence)]
 
 
 def _is_selected(selection: FlowSelection, spec: FlowSpec | ExchangeSpec, evidence: Evidence) -> bool:
@@ -179,7 +180,7 @@ def _values(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) ->
         delay_us = evidence.event_delays_us.get((metric.name, event))
         return _Judged("change after the event", {} if delay_us is None else {event: delay_us})
     if source is Source.EXCHANGE:
-        return _measured(check, metric, phase, selected_exchanges(check, evidence), evidence.exchanges)
+        return _measured(check, metric, phase, selected_exchanges(check, metric, evidence), evidence.exchanges)
     flows = selected_flows(check, metric, evidence)
     if source is Source.OUTAGE:
         time = evidence.event_times.get(event)

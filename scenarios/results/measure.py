@@ -106,6 +106,7 @@ class _Arrivals:
     arrival_us: Array  # at the right socket, had it been sent when due; from the run's start
     seq: Array  # of first arrivals at the right socket
     delay_us: Array  # of those
+    bytes: Array  # of those, UDP payload
     reordered: Array  # whether those came after a later one
 
 
@@ -123,14 +124,14 @@ def _arrivals(arrived: Array, flow: FlowSpec, receiver: int) -> _Arrivals:
     first = np.sort(np.unique(delivered["seq"], return_index=True)[1])
     once = delivered[first]
     seq = once["seq"].astype(np.int64)
-    due_us = delivered["seq"] // flow.burst * (flow.interval_ns / 1000)
     return _Arrivals(
         all_seq=arrived["seq"].astype(np.int64),
         right=right,
         marked=(arrived["tos"] >> 2) == flow.dscp,
-        arrival_us=np.sort(flow.start_us + due_us + (delivered["rx_ns"] - delivered["tx_ns"]) / 1000),
+        arrival_us=np.sort(flow.due_times(delivered["seq"]) + (delivered["rx_ns"] - delivered["tx_ns"]) / 1000),
         seq=seq,
         delay_us=(once["rx_ns"] - once["tx_ns"]) / 1000,
+        bytes=once["bytes"].astype(np.int64),
         reordered=seq < np.maximum.accumulate(seq) if len(seq) else np.zeros(0, bool),
     )
 
@@ -158,7 +159,7 @@ def _figures(arrivals: _Arrivals, flow: FlowSpec, window: Window, due: int) -> t
         loss=(sent - received) / sent if sent else nan,
         jitter_us=_jitter_us(delay_us),
         gap_us=_gap_us(arrivals.arrival_us, begin_us, end_us),
-        rate_bps=received * flow.payload_bytes * 8e6 / (end_us - begin_us) if end_us > begin_us else nan,
+        rate_bps=int(arrivals.bytes[inside].sum()) * 8e6 / (end_us - begin_us) if end_us > begin_us else nan,
         **_delay_figures(delay_us),
         **_voice_figures(flow, sent, delay_us),
     )

@@ -19,11 +19,13 @@ _ENDINGS = {Ending.TIMEOUT: " (ended at its timeout)", Ending.RUN: " (ended with
 
 def judge_programs(spec: ScenarioSpec, results: Sequence[ProgramResult], folder: Path) -> tuple[CheckResult, ...]:
     """A check for each entry of the traffic that expects something of its program; outputs are in ``folder``."""
-    return tuple(
-        _judged(result, traffic.expect, folder / result.program.name)
-        for result in results
-        if isinstance(traffic := spec.traffic[result.program.name], ProgramSpec) and traffic.expect is not None
-    )
+    ended = {result.program.name: result for result in results}
+    expecting = {
+        name: traffic.expect
+        for name, traffic in spec.traffic.items()
+        if isinstance(traffic, ProgramSpec) and traffic.expect is not None
+    }
+    return tuple(_judged(ended[name], expect, folder / name) for name, expect in expecting.items())
 
 
 def _judged(result: ProgramResult, expect: ExpectSpec, folder: Path) -> CheckResult:

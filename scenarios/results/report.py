@@ -165,11 +165,11 @@ def _heading(scenario: Scenario, run_id: str, verdict: RunVerdict) -> Result:
 
 
 def _is_regular(flow: FlowSpec) -> bool:
-    return flow.expect is Expect.DELIVERED and flow.kind is not FlowKind.CONTROL
+    return flow.expect is Expect.DELIVERED and flow.kind not in (FlowKind.CONTROL, FlowKind.RTCP, FlowKind.SCAN)
 
 
 def _group(flow: FlowSpec) -> str:
-    """The entry a flow belongs to; probes and controls by the part of it they are."""
+    """The entry a flow belongs to; probes, controls, scans and reports by the part of it they are."""
     return flow.entry if _is_regular(flow) else flow.groups[1]
 
 

@@ -135,9 +135,9 @@ def _with_files(data: Data, scenario: Scenario, folder: Path, files: dict[str, s
             return {key: replaced(each, (*at, key)) for key, each in value.items()}
         if isinstance(value, list):
             return [replaced(each, (*at, number)) for number, each in enumerate(value)]
-        if not isinstance(value, str) or not _is_file(scenario.beside(at) / value):
+        if not isinstance(value, str) or not _is_file(scenario.document.folder(at) / value):
             return value
-        path = (scenario.beside(at) / value).resolve()
+        path = (scenario.document.folder(at) / value).resolve()
         kept_as = str(path)
         if path.stat().st_size <= MOST_COPIED:
             kept_as = f"{FILES}/{len(files):02d}-{path.name}"

@@ -132,7 +132,7 @@ class _Fitting:
             raise InputError(*(self._in_file(problem) for problem in error.problems)) from None
 
     def _policy_file(self, spec: ScenarioSpec) -> Path:
-        return self._scenario.beside(("policy",)) / policy_path(spec.policy)
+        return self._draft.document.folder(("policy",)) / policy_path(spec.policy)
 
     def _in_file(self, problem: Problem) -> Problem:
         """A problem of the network at the scenario's line, unless an option of the command line gave the value."""

@@ -21,11 +21,13 @@ from helsewan.emulation.routers.forwarding import Forwarding
 from helsewan.emulation.routers.switches import RouterKind
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import LINKS, cores_awake, set_realtime, unset_realtime
+from helsewan.lab.applications.engine import ApplicationEngine
+from helsewan.lab.applications.records import Exchange
 from helsewan.lab.calibration.calibration import Overhead
 from helsewan.lab.calibration.capacity import Capacity, measure_capacity
 from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.records import Array
-from helsewan.lab.flows.sender_health import SenderHealth
+from helsewan.lab.flows.sender_health import BeginHealth, SenderHealth
 from helsewan.lab.health.health import Pressure, Second
 from helsewan.lab.health.health_monitor import HealthMonitor
 from helsewan.lab.health.validity import Grade, assess, of_plan
@@ -46,7 +48,6 @@ from helsewan.scenarios.run.timeline import Timeline
 from helsewan.scenarios.spec.checks.schema import VerifySpec
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
 from helsewan.scenarios.traffic.offered_load import offered_load
-from helsewan.scenarios.traffic.transactions import Exchange, ExchangeEngine
 
 if TYPE_CHECKING:
     from helsewan.verification.live.live_report import LiveReport
@@ -54,8 +55,8 @@ if TYPE_CHECKING:
 LEAD_NS = 500_000_000  # from starting the senders to the first datagram
 TAIL_S = 0.5  # after sending ends, for datagrams in flight; longer than any one-way delay
 TICK_S = 0.25
-_CHECK_TAKES_S = 0.005  # no look at the processes so shortly before an event
 PROGRAMS = "programs"  # the folder of programs' outputs in a run's directory
+_CHECK_TAKES_S = 0.005  # no look at the processes so shortly before an event
 
 
 class SandboxBroken(RuntimeError):
@@ -79,6 +80,7 @@ class Collected:
     exchanges: tuple[Exchange, ...]
     programs: tuple[ProgramResult, ...]
     traffic: SenderHealth
+    begins: BeginHealth
     links: Lateness | None
     machine_drops: Mapping[str, int]
     seconds: tuple[Second, ...]
@@ -131,7 +133,7 @@ class Run:
         self._reader.prepare(self._verify.rules)
         seed = self._job.scenario.spec.network.seed
         flows = FlowEngine(self._flows, self._testbed.socket_in, cookie=seed & 0xFFFFFFFF)
-        exchanges = ExchangeEngine(self._job.traffic.exchanges, self._testbed.socket_in)
+        exchanges = ApplicationEngine(self._job.traffic.exchanges, self._testbed.socket_in)
         programs = ProgramEngine(self._job.traffic.programs, self._testbed.site, self._job.directory / PROGRAMS)
         engines: tuple[Engine, ...] = (flows, exchanges, programs)
         for engine in engines:
@@ -182,6 +184,7 @@ class Run:
             exchanges=exchanges.results,
             programs=programs.results,
             traffic=flows.keeping_up(),
+            begins=exchanges.health,
             links=self._testbed.engine.lateness() if self._testbed.has_engine else None,
             machine_drops=self._testbed.machine_drops(),
             seconds=seconds,

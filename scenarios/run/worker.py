@@ -13,7 +13,16 @@ from helsewan.common.terminal.progress import Progress
 from helsewan.common.terminal.screen import Screen
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.health.stalls import with_failed_checks
-from helsewan.lab.health.validity import ValidityFinding, assess, of_links, of_machine, of_plan, of_second, of_traffic
+from helsewan.lab.health.validity import (
+    ValidityFinding,
+    assess,
+    of_exchanges,
+    of_links,
+    of_machine,
+    of_plan,
+    of_second,
+    of_traffic,
+)
 from helsewan.lab.processes import machine
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.history import read as read_history
@@ -154,6 +163,7 @@ def findings(collected: Collected) -> Iterator[ValidityFinding]:
     if collected.capacity is not None and collected.required_cores is not None:
         yield from of_plan(collected.required_cores, collected.capacity.cores)
     yield from of_traffic(collected.traffic)
+    yield from of_exchanges(collected.begins)
     if collected.links is not None:
         yield from of_links(collected.links)
     yield from of_machine(collected.pressure, collected.machine_drops)

@@ -77,7 +77,7 @@ def _declared(data: dict[str, Any]) -> dict[str, Any]:
     declared = data.get("parameters")
     if not isinstance(declared, dict):
         return {}
-    types = {type_.value for type_ in ParameterType}
+    types = [type_.value for type_ in ParameterType]  # no set: what is looked for may be a list
     return {
         name: spec
         for name, spec in declared.items()

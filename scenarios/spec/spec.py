@@ -42,11 +42,7 @@ class Scenario:
     def source(self) -> Path | None:
         """The file of the network, None for the national one."""
         named = self.spec.network.source
-        return None if named is None else self.beside(("network", "from")) / named
-
-    def beside(self, path: tuple[str | int, ...]) -> Path:
-        """The folder that a relative path at ``path`` in the scenario starts from: that of the file it stands in."""
-        return Path(self.document.position(path).file).parent
+        return None if named is None else self.document.folder(("network", "from")) / named
 
     @property
     def policy(self) -> str:

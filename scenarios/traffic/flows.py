@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+
+import numpy as np
 
 from helsewan.common.counts import counted
 from helsewan.common.document import Document
@@ -15,20 +17,30 @@ from helsewan.lab.programs.records import SiteProgram
 from helsewan.policies.language.schema import Selector
 from helsewan.policies.passes.selectors import unknown_values, why_nobody
 from helsewan.policies.plan import Plan, Protocol, Service, TrafficClass
-from helsewan.scenarios.spec.codecs import CODECS
 from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.traffic.applications import Exchanges
 from helsewan.scenarios.spec.traffic.programs import ProgramSpec
-from helsewan.scenarios.spec.traffic.schema import IsolationSpec, MessageSpec, TransactionSpec, VideoSpec, VoiceSpec
+from helsewan.scenarios.spec.traffic.scan import ScanSpec
+from helsewan.scenarios.spec.traffic.schema import ApplicationTraffic, IsolationSpec, MessageSpec, VideoSpec, VoiceSpec
+from helsewan.scenarios.traffic.applications import (
+    agent_sockets,
+    check_port,
+    conflicts,
+    datagrams_at_agents,
+    plan_exchanges,
+    protocols_of,
+)
 from helsewan.scenarios.traffic.idle_checks import empty_selections, idle_checks
 from helsewan.scenarios.traffic.isolation import plan_isolation
-from helsewan.scenarios.traffic.pairs import PairFinder, PortBook
+from helsewan.scenarios.traffic.pair_flows import Link, PairFlows
+from helsewan.scenarios.traffic.pairs import IpVersion, PairFinder, PortBook, ip_versions
 from helsewan.scenarios.traffic.programs import plan_program
+from helsewan.scenarios.traffic.scan import plan_scan
+from helsewan.scenarios.traffic.schedules.calls import Call, plan_calls
+from helsewan.scenarios.traffic.streams import streams_of
 from helsewan.topology.model import Site
 
-RTP_HEADER_BYTES = 12
-MEDIA_BYTES = 1200  # a video datagram's greatest payload, which fits any path's MTU
-
-PairsSpec = VoiceSpec | VideoSpec | MessageSpec | TransactionSpec
+PairsSpec = VoiceSpec | VideoSpec | MessageSpec | ApplicationTraffic
 
 
 def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficPlan:
@@ -41,16 +53,25 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
     problems: list[Problem] = []
     for entry, traffic in spec.traffic.items():
         try:
+            if isinstance(traffic, Exchanges):
+                exchanges += planner.exchanges(entry, traffic)
+        except InputError as error:
+            problems += error.problems
+    problems += conflicts(exchanges, document)
+    taken = agent_sockets(exchanges)
+    for entry, traffic in spec.traffic.items():
+        try:
             if isinstance(traffic, IsolationSpec):
-                flows += planner.isolation(entry, traffic)
+                flows += planner.isolation(entry, traffic, taken)
             elif isinstance(traffic, ProgramSpec):
                 programs.append(plan_program(entry, traffic, spec, plan.network, document))
-            elif isinstance(traffic, TransactionSpec):
-                exchanges += planner.exchanges(entry, traffic)
-            else:
+            elif isinstance(traffic, ScanSpec):
+                flows += planner.scan(entry, traffic)
+            elif not isinstance(traffic, Exchanges):
                 flows += planner.flows(entry, traffic)
         except InputError as error:
             problems += error.problems
+    problems += datagrams_at_agents(flows, taken, document)
     problems += idle_checks(spec, plan, document)
     if problems:
         raise InputError(*problems)
@@ -66,15 +87,6 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
 
 
 @dataclass(frozen=True)
-class _Stream:
-    """One direction of an entry: a burst of datagrams every interval."""
-
-    interval_ns: int
-    burst: int
-    payload_bytes: int
-
-
-@dataclass(frozen=True)
 class _Planner:
     spec: ScenarioSpec
     plan: Plan
@@ -82,79 +94,103 @@ class _Planner:
     finder: PairFinder
     ports: PortBook
 
-    def isolation(self, entry: str, traffic: IsolationSpec) -> list[FlowSpec]:
-        flows = plan_isolation(entry, traffic, self.plan, self.ports, self._rng(entry), self.spec.duration)
+    def isolation(self, entry: str, traffic: IsolationSpec, taken: frozenset[tuple[str, int]]) -> list[FlowSpec]:
+        flows = plan_isolation(entry, traffic, self.plan, self.ports, self._rng(entry), self.spec.duration, taken)
         if not flows:
             raise self._problem(
                 entry, "count", traffic.count, "the policy denies no UDP service between any two sites", ""
             )
         return flows
 
+    def scan(self, entry: str, traffic: ScanSpec) -> list[FlowSpec]:
+        problems = [
+            problem
+            for key, selector in (("from", traffic.source), ("to", traffic.targets))
+            for problem in self._unknown(entry, key, selector)
+        ]
+        if problems:
+            raise InputError(*problems)
+        rng = self._rng(entry)
+        source = rng.choice(self.finder.sites(traffic.source))
+        targets = [site for site in self.finder.sites(traffic.targets) if site.id != source.id]
+        if not targets:
+            raise self._problem(entry, "to", None, f"selects no site but the source, {source.id!r}", "select others")
+        return plan_scan(entry, traffic, source, targets, self.finder, self.ports, rng, self.spec.duration)
+
     def flows(self, entry: str, traffic: VoiceSpec | VideoSpec | MessageSpec) -> Iterator[FlowSpec]:
         rng = self._rng(entry)
-        service = self._service(entry, traffic, Protocol.UDP)
-        forward, back = _streams(traffic)
-        for number, (client, server) in enumerate(self._pairs(entry, traffic, rng), start=1):
-            is_call = traffic.kind != "messages"  # media use the service's ports at both ends
-            source = self.ports.of_service(client, service) if is_call else self.ports.of_client(client)
-            destination = self.ports.of_service(server, service)
-            flow = self._flow_maker(entry, traffic, service, client, server, rng)
-            name = f"{entry}/{number:03d} {client.id}"
-            yield flow(f"{name} > {server.id}", source, destination, forward)
-            yield flow(f"{name} < {server.id}", destination, source, back)
+        service = self._service(entry, traffic, (Protocol.UDP,))
+        pairs = self._pairs(entry, traffic, rng)
+        numbers = np.random.default_rng(rng.getrandbits(64))
+        links = [
+            self._link(entry, traffic, service, client, server, version)
+            for (client, server), version in zip(pairs, ip_versions(traffic, len(pairs), rng), strict=True)
+        ]
+        streams = streams_of(traffic, self.spec.duration, numbers)
+        for number, call in enumerate(self._calls(entry, traffic, len(links), numbers), start=1):
+            pair = PairFlows(f"{entry}/{number:03d}", links[call.line], call.start_us, call.stop_us)
+            there, back = streams.pair()
+            yield from pair.flows(there, back)
+            if not isinstance(traffic, MessageSpec) and traffic.rtcp:
+                yield from pair.reports(there, numbers)
 
-    def exchanges(self, entry: str, traffic: TransactionSpec) -> Iterator[ExchangeSpec]:
+    def _calls(
+        self, entry: str, traffic: VoiceSpec | VideoSpec | MessageSpec, lines: int, rng: np.random.Generator
+    ) -> Sequence[Call]:
+        """The calls of an entry; without calls that come and go one for the whole run on every line."""
+        if isinstance(traffic, MessageSpec) or traffic.calls is None:
+            return [Call(line, 0, self.spec.duration) for line in range(lines)]
+        planned = plan_calls(traffic.calls, lines, self.spec.duration, rng)
+        if not planned.calls:
+            reason = "plans no call: none begins before the run ends"
+            raise self._problem(entry, "calls", None, reason, "give a shorter every, or another seed")
+        return planned.calls
+
+    def _link(
+        self,
+        entry: str,
+        traffic: VoiceSpec | VideoSpec | MessageSpec,
+        service: Service,
+        client: Site,
+        server: Site,
+        version: IpVersion,
+    ) -> Link:
+        """Where the datagrams of a pair go from and to: media use the service's ports at both ends."""
+        if isinstance(traffic, MessageSpec):
+            near, far = self.ports.of_client(client, version), self.ports.of_service(server, service, version)
+        else:
+            ends = [self._media_end(entry, traffic, site, service, version) for site in (client, server)]
+            near, far = ends
+        return Link(
+            kind=FlowKind(traffic.kind),
+            service=service.name,
+            class_name=service.class_name,
+            dscp=self._class(service).dscp,
+            client=client,
+            server=server,
+            near=near,
+            far=far,
+            codec=traffic.codec if isinstance(traffic, VoiceSpec) else "",
+            entry=entry,
+        )
+
+    def _media_end(
+        self, entry: str, traffic: VoiceSpec | VideoSpec, site: Site, service: Service, version: IpVersion
+    ) -> Endpoint:
+        end = self.ports.of_media(site, service, version)
+        if end is None and not traffic.rtcp:
+            return self.ports.of_service(site, service, version)
+        if end is None:
+            reason = "has no even port with the next one beside it, as RTP and RTCP need"
+            raise self._problem(entry, "service", service.name, reason, "write rtcp: false, or give it such ports")
+        return end
+
+    def exchanges(self, entry: str, traffic: ApplicationTraffic) -> Iterator[ExchangeSpec]:
         rng = self._rng(entry)
-        service = self._service(entry, traffic, Protocol.TCP)
-        for number, (client, server) in enumerate(self._pairs(entry, traffic, rng), start=1):
-            yield ExchangeSpec(
-                id=-1,
-                name=f"{entry}/{number:03d} {client.id} > {server.id}",
-                class_name=service.class_name,
-                service=service.name,
-                client=client.id,
-                server=server.id,
-                server_address=server.address4,
-                port=service.port_numbers[0],
-                dscp=self._class(service).dscp,
-                interval_us=traffic.every,
-                request_bytes=traffic.request,
-                response_bytes=traffic.response,
-                deadline_us=traffic.deadline,
-                start_us=rng.randrange(traffic.every),
-                stop_us=self.spec.duration,
-                groups=(entry, _region_pair(client, server)),
-            )
-
-    def _flow_maker(
-        self, entry: str, traffic: PairsSpec, service: Service, client: Site, server: Site, rng: Random
-    ) -> Callable[[str, Endpoint, Endpoint, _Stream], FlowSpec]:
-        """A function that makes either direction of a pair from its name, sockets and stream."""
-
-        def flow(name: str, source: Endpoint, destination: Endpoint, stream: _Stream) -> FlowSpec:
-            dscp = self._class(service).dscp
-            return FlowSpec(
-                id=-1,
-                name=name,
-                kind=FlowKind(traffic.kind),
-                class_name=service.class_name,
-                service=service.name,
-                client=client.id,
-                server=server.id,
-                source=source,
-                destination=destination,
-                dscp=dscp,
-                sent_dscp=dscp,
-                interval_ns=stream.interval_ns,
-                burst=stream.burst,
-                payload_bytes=stream.payload_bytes,
-                start_us=rng.randrange(stream.interval_ns // 1000),  # spread: senders do not send at the same instant
-                stop_us=self.spec.duration,
-                codec=traffic.codec if isinstance(traffic, VoiceSpec) else "",
-                groups=(entry, _region_pair(client, server)),
-            )
-
-        return flow
+        service = self._service(entry, traffic, protocols_of(traffic))
+        check_port(entry, traffic, service, self.document)
+        pairs = self._pairs(entry, traffic, rng)
+        return plan_exchanges(entry, traffic, service, self._class(service), pairs, rng, self.spec.duration)
 
     def _pairs(self, entry: str, traffic: PairsSpec, rng: Random) -> list[tuple[Site, Site]]:
         named = dict(zip(traffic.keys, (traffic.client, traffic.server), strict=False))
@@ -179,11 +215,12 @@ class _Planner:
         if not unknown and not population.select(selector):
             yield Problem(self.document.where(at), None, why_nobody(selector, population)[0], "select other sites")
 
-    def _service(self, entry: str, traffic: PairsSpec, protocol: Protocol) -> Service:
+    def _service(self, entry: str, traffic: PairsSpec, protocols: tuple[Protocol, ...]) -> Service:
         service = self.plan.service.get(traffic.service)
-        usable = [known.name for known in self.plan.services if known.protocol is protocol]
-        if service is None or service.protocol is not protocol:
-            reason = f"is no {protocol.name} service of policy {self.plan.policy!r}"
+        usable = [known.name for known in self.plan.services if known.protocol in protocols]
+        if service is None or service.protocol not in protocols:
+            names = " or ".join(protocol.name for protocol in protocols)
+            reason = f"is no {names} service of policy {self.plan.policy!r}"
             raise self._problem(entry, "service", traffic.service, reason, nearest(traffic.service, usable))
         return service
 
@@ -196,22 +233,3 @@ class _Planner:
 
     def _problem(self, entry: str, key: str, value: object, reason: str, hint: str) -> InputError:
         return InputError(Problem(self.document.where(("traffic", entry, key)), value, reason, hint))
-
-
-def _streams(traffic: VoiceSpec | VideoSpec | MessageSpec) -> tuple[_Stream, _Stream]:
-    """The streams from client to server and back."""
-    if isinstance(traffic, MessageSpec):
-        interval_ns = traffic.every * 1000
-        return _Stream(interval_ns, 1, traffic.request), _Stream(interval_ns, 1, traffic.reply)
-    if isinstance(traffic, VoiceSpec):
-        codec = CODECS[traffic.codec]
-        stream = _Stream(codec.interval_us * 1000, 1, RTP_HEADER_BYTES + codec.payload_bytes)
-        return stream, stream
-    frame_bytes = traffic.rate // 8 // traffic.frames_per_second
-    burst = -(-frame_bytes // MEDIA_BYTES)
-    stream = _Stream(10**9 // traffic.frames_per_second, burst, max(frame_bytes // burst, 64))
-    return stream, stream
-
-
-def _region_pair(client: Site, server: Site) -> str:
-    return f"{client.region.value}>{server.region.value}"

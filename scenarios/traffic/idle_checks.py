@@ -14,8 +14,10 @@ from helsewan.scenarios.spec.checks.assertions import AssertSpec
 from helsewan.scenarios.spec.checks.metrics import METRICS, Source
 from helsewan.scenarios.spec.checks.schema import CheckSpec
 from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.traffic.applications import Exchanges
 from helsewan.scenarios.spec.traffic.programs import ProgramSpec
-from helsewan.scenarios.spec.traffic.schema import IsolationSpec, TransactionSpec
+from helsewan.scenarios.spec.traffic.scan import ScanSpec
+from helsewan.scenarios.spec.traffic.schema import IsolationSpec
 from helsewan.scenarios.traffic.selection import judged, selects
 
 
@@ -84,8 +86,8 @@ def _classes(spec: ScenarioSpec, plan: Plan, check: CheckSpec | AssertSpec) -> I
             continue
         if isinstance(traffic, ProgramSpec):
             continue
-        if isinstance(traffic, IsolationSpec):
+        if isinstance(traffic, IsolationSpec | ScanSpec):
             if not exchanges:
-                yield from plan.traffic_class  # probes are sampled from all services
-        elif isinstance(traffic, TransactionSpec) is exchanges and traffic.service in plan.service:
+                yield from plan.traffic_class  # probes and scans are of all services
+        elif isinstance(traffic, Exchanges) is exchanges and traffic.service in plan.service:
             yield plan.service[traffic.service].class_name

@@ -1,8 +1,4 @@
-"""Isolation probes: datagrams that the policy must stop, over either IP version at random, and their controls.
-
-A probe proves nothing if its listener would receive nothing anyway. So every socket that is probed also gets a
-control, a flow that must arrive there: from another site where the policy allows one, else from the site itself.
-"""
+"""Isolation probes: datagrams that the policy must stop, over either IP version at random, and their controls."""
 
 from __future__ import annotations
 
@@ -13,9 +9,10 @@ from functools import cached_property
 from itertools import cycle, islice
 from random import Random
 
-from helsewan.lab.flows.flowspec import Endpoint, Expect, FlowKind, FlowSpec
+from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec
 from helsewan.policies.plan import Plan, Role, Service
 from helsewan.scenarios.spec.traffic.schema import IsolationSpec
+from helsewan.scenarios.traffic.controls import Pace, controls, probing_flow
 from helsewan.scenarios.traffic.pairs import IpVersion, PortBook, fixed_port, probed_services
 from helsewan.topology.model import Kind, Region, Site
 
@@ -44,12 +41,14 @@ class _Denied:
 
 
 def plan_isolation(
-    entry: str, spec: IsolationSpec, plan: Plan, ports: PortBook, rng: Random, duration_us: int
-) -> list[FlowSpec]:
-    """Probes and controls of one entry of the traffic, ids unset. Empty when the policy denies nothing."""
-    planner = _Planner(entry, spec, plan, ports, rng, duration_us)
+    entry: str, spec: IsolationSpec, plan: Plan, ports: PortBook, rng: Random, duration_us: int,
+    taken: frozenset[tuple[str, int]],
+) -> list[FlowSpec]:  # fmt: skip
+    """Probes and controls of one entry of the traffic, ids unset. Empty when the policy denies nothing. ``taken``: UDP
+    sockets of other traffic, by site and port, that cannot be probed."""
+    planner = _Planner(entry, spec, plan, ports, rng, duration_us, taken)
     probes = list(planner.probes())
-    return probes + list(planner.controls(probes))
+    return probes + list(controls(entry, probes, plan, ports, rng, spec.control_every, duration_us))
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ class _Planner:
     ports: PortBook
     rng: Random
     duration_us: int
+    taken: frozenset[tuple[str, int]]
 
     @cached_property
     def _offers(self) -> frozenset[tuple[int, str]]:
@@ -72,26 +72,13 @@ class _Planner:
         for denied in islice(self._samples(), self.spec.count * ATTEMPTS_PER_PROBE):
             client, server = self._site(denied.client), self._site(denied.server)
             key = (client.id, server.id, denied.service.name)
-            if client.id == server.id or key in seen:
+            socket = server.id, denied.service.port_numbers[0]
+            if client.id == server.id or key in seen or socket in self.taken:
                 continue
             seen.add(key)
             yield self._probe(len(seen), client, server, denied.service)
             if len(seen) == self.spec.count:
                 return
-
-    def controls(self, probes: list[FlowSpec]) -> Iterator[FlowSpec]:
-        """One control for each socket that ``probes`` are sent to."""
-        targets = {probe.destination: probe for probe in probes}
-        for number, (socket, probe) in enumerate(
-            sorted(targets.items(), key=lambda target: _order(target[0])), start=1
-        ):
-            site, version = self.plan.network.site[socket.site], socket.address.version
-            client = self._allowed_client(site, self.plan.service[probe.service], socket) or site
-            name = f"{self.entry}/control-{number:03d} {client.id} > {site.id}:{socket.port} IPv{version}"
-            yield self._flow(
-                name, FlowKind.CONTROL, client, site, self.plan.service[probe.service],
-                self.ports.of_client(client, version), socket, self.spec.control_every, Expect.DELIVERED, "controls",
-            )  # fmt: skip
 
     def _samples(self) -> Iterator[_Denied]:
         """Denied triples without end: each pair of kinds of site in turn, within it each kind of separation in
@@ -135,66 +122,19 @@ class _Planner:
     def _probe(self, number: int, client: Site, server: Site, service: Service) -> FlowSpec:
         version: IpVersion = self.rng.choice((4, 6))
         name = f"{self.entry}/{number:03d} {client.id} > {server.id} {service.name} IPv{version}"
-        if number % REPLY_SHAPED:
-            source, target = self.ports.of_client(client, version), fixed_port(server, service, version)
-            return self._flow(
-                name,
-                FlowKind.PROBE,
-                client,
-                server,
-                service,
-                source,
-                target,
-                self.spec.every,
-                Expect.DENIED,
-                "requests",
-            )
-        # The server answers a client that may not have asked: client and server keep their meaning.
-        source, target = fixed_port(server, service, version), self.ports.of_client(client, version)
-        return self._flow(
-            name + " (reply)", FlowKind.PROBE, client, server, service, source, target, self.spec.every, Expect.DENIED,
-            "replies",
-        )  # fmt: skip
-
-    def _allowed_client(self, server: Site, service: Service, socket: Endpoint) -> Site | None:
-        """A site that may reach ``socket``, sampled from all roles that may; None where there is none."""
-        if socket != fixed_port(server, service, socket.address.version):
-            return None
-        server_role = self.plan.role_of_site[server.id].id
-        able = [
-            role
-            for role in self.plan.roles
-            if (role.id, server_role, service.name) in self.plan.allowed and set(role.sites) != {server.id}
-        ]
-        sites = [site for role in able for site in role.sites if site != server.id]
-        return self.plan.network.site[self.rng.choice(sites)] if sites else None
-
-    def _flow(
-        self, name: str, kind: FlowKind, client: Site, server: Site, service: Service, source: Endpoint,
-        destination: Endpoint, every_us: int, expect: Expect, group: str,
-    ) -> FlowSpec:  # fmt: skip
-        traffic_class = self.plan.traffic_class[service.class_name]
-        return FlowSpec(
-            id=-1,
-            name=name,
-            kind=kind,
-            class_name=traffic_class.name,
-            service=service.name,
-            client=client.id,
-            server=server.id,
-            source=source,
-            destination=destination,
-            dscp=traffic_class.dscp,
-            sent_dscp=traffic_class.dscp,
-            interval_ns=every_us * 1000,
-            burst=1,
-            payload_bytes=PAYLOAD_BYTES,
-            start_us=self.rng.randrange(every_us),
-            stop_us=self.duration_us,
-            expect=expect,
-            groups=(self.entry, f"{self.entry}.{group}"),
+        ends = self.ports.of_client(client, version), fixed_port(server, service, version)
+        if group := "" if number % REPLY_SHAPED else " (reply)":
+            # The server answers a client that may not have asked: client and server keep their meaning.
+            ends = ends[::-1]
+        return probing_flow(
+            name + group,
+            FlowKind.PROBE,
+            client,
+            server,
+            service.name,
+            self.plan.traffic_class[service.class_name],
+            ends,
+            Pace(self.spec.every, PAYLOAD_BYTES, self.rng.randrange(self.spec.every), self.duration_us),
+            Expect.DENIED,
+            (self.entry, f"{self.entry}.{'replies' if group else 'requests'}"),
         )
-
-
-def _order(socket: Endpoint) -> tuple[str, int, int, int]:
-    return socket.site, socket.address.version, int(socket.address), socket.port

@@ -10,6 +10,7 @@ import numpy as np
 from helsewan.controller.rules.paths import compute_paths
 from helsewan.lab.calibration.calibration import links_between
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficPlan
+from helsewan.lab.flows.records import Array
 from helsewan.policies.plan import SHORTEST, Plan
 
 SEGMENT_BYTES = 1448  # of TCP in a 1500-byte packet with time stamps
@@ -41,21 +42,29 @@ def offered_load(traffic: TrafficPlan, plan: Plan) -> OfferedLoad:
     links = _link_counter(plan)
     for spec in specs:
         seconds = slice(spec.start_us // 1_000_000, -(-spec.stop_us // 1_000_000))
-        rate = _flow_rate(spec) if isinstance(spec, FlowSpec) else _exchange_rate(spec)
+        rate = _flow_rate(spec, seconds) if isinstance(spec, FlowSpec) else _exchange_rate(spec, seconds)
         hops = links(spec.client, spec.server) if spec.expect is Expect.DELIVERED else -1
         crossings[seconds] += rate * (hops + 2)
         visits[seconds] += rate * max(hops + 1, 1)
     return OfferedLoad(float(crossings.max()), float(visits.max()))
 
 
-def _flow_rate(flow: FlowSpec) -> float:
-    return flow.burst * 1e9 / flow.interval_ns
+def _flow_rate(flow: FlowSpec, seconds: slice) -> Array | float:
+    """Datagrams in each of the seconds; a paced flow's rate holds for all."""
+    if flow.schedule is None:
+        return flow.burst * 1e9 / flow.interval_ns
+    edges_us = np.arange(seconds.start, seconds.stop + 1) * 1_000_000
+    active_ns = (np.clip(edges_us, flow.start_us, flow.stop_us) - flow.start_us) * 1000
+    return np.asarray(np.diff(flow.schedule.due_before(active_ns + flow.offset_ns)))
 
 
-def _exchange_rate(exchange: ExchangeSpec) -> float:
-    """Frames in both directions, every second segment acknowledged (RFC 9293, 3.8.6.3)."""
-    segments = (exchange.request_bytes + exchange.response_bytes) / SEGMENT_BYTES
-    return (SET_UP_FRAMES + 1.5 * segments) * 1e6 / exchange.interval_us
+def _exchange_rate(exchange: ExchangeSpec, seconds: slice) -> Array:
+    """Frames in each of the seconds in which exchanges begin, in both directions, every second segment acknowledged
+    (RFC 9293, 3.8.6.3)."""
+    load = exchange.application.load
+    frames = SET_UP_FRAMES * load.connections + 1.5 * max(load.bytes / SEGMENT_BYTES, 1)
+    begun, _ = np.histogram(exchange.begins_us, np.arange(seconds.start, seconds.stop + 1) * 1_000_000)
+    return np.asarray(begun * frames)
 
 
 def _link_counter(plan: Plan) -> Callable[[str, str], int]:

@@ -14,7 +14,8 @@ from helsewan.lab.flows.flowspec import Endpoint
 from helsewan.policies.language.schema import Selector
 from helsewan.policies.passes.selection import Population
 from helsewan.policies.plan import Plan, Protocol, Service
-from helsewan.scenarios.spec.traffic.schema import Relation
+from helsewan.scenarios.spec.traffic.media import DatagramsOf
+from helsewan.scenarios.spec.traffic.pairs import Relation
 from helsewan.topology.model import Site
 
 IpVersion = Literal[4, 6]
@@ -83,11 +84,19 @@ class PortBook:
 
     _used: Counter[str] = field(default_factory=Counter)
 
-    def of_service(self, site: Site, service: Service) -> Endpoint:
+    def of_service(self, site: Site, service: Service, version: IpVersion = 4) -> Endpoint:
         """The next of the service's ports at ``site``; the first again when all are in use."""
-        ports = service.port_numbers
+        return self._next_of(service.port_numbers, site, service, version)
+
+    def of_media(self, site: Site, service: Service, version: IpVersion = 4) -> Endpoint | None:
+        """The next even port of the service at ``site`` whose next port is the service's too, as RTP and RTCP need (RFC
+        3550, 11); the first again when all are in use, None where the service has no such port."""
+        ports = rtp_ports(service)
+        return self._next_of(ports, site, service, version) if ports else None
+
+    def _next_of(self, ports: Sequence[int], site: Site, service: Service, version: IpVersion) -> Endpoint:
         port = ports[self._next(f"{site.id} {service.name}") % len(ports)]
-        return Endpoint(site.id, site.address4, port)
+        return Endpoint(site.id, address_of(site, version), port)
 
     def of_client(self, site: Site, version: IpVersion = 4) -> Endpoint:
         """The next port at ``site`` that belongs to no service."""
@@ -98,9 +107,22 @@ class PortBook:
         return self._used[key] - 1
 
 
+def ip_versions(traffic: DatagramsOf, count: int, rng: Random) -> list[IpVersion]:
+    """The IP versions of an entry's ``count`` pairs: as many of IPv6 as its share says, at random places."""
+    six = round(traffic.share_of_6 * count)
+    sixes = set(rng.sample(range(count), six))
+    return [6 if number in sixes else 4 for number in range(count)]
+
+
 def address_of(site: Site, version: IpVersion) -> IPv4Address | IPv6Address:
     """A site's own address of an IP version."""
     return site.address4 if version == 4 else site.address6
+
+
+def rtp_ports(service: Service) -> list[int]:
+    """The even ports of a service that have the next one beside them, for RTP and RTCP (RFC 3550, 11)."""
+    ports = set(service.port_numbers)
+    return sorted(port for port in ports if port % 2 == 0 and port + 1 in ports)
 
 
 def fixed_port(site: Site, service: Service, version: IpVersion = 4) -> Endpoint:

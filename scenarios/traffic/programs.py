@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
@@ -74,7 +73,7 @@ def _filled(word: str, network: Network) -> str:
 
 def _file_or_word(word: str, document: Document, at: tuple[str | int, ...]) -> str:
     """The absolute path of the file beside the scenario's that ``word`` names; else ``word``."""
-    path = Path(document.position(at).file).parent / word
+    path = document.folder(at) / word
     try:
         return str(path.resolve()) if path.is_file() else word
     except (OSError, ValueError):  # a text that can be no path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
+from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowSpec
 from helsewan.scenarios.spec.checks.schema import FlowSelection
 from helsewan.topology.model import Region
 
@@ -25,7 +25,6 @@ def selects(selection: FlowSelection, spec: FlowSpec | ExchangeSpec, regions: Ma
 
 
 def judged(selection: FlowSelection, metric: str, flow: FlowSpec) -> bool:
-    """Whether flows of this kind are judged by ``metric``: leaks are looked for in denied flows and nothing else is;
-    controls are sparse, and selected by the name of their traffic only."""
+    """Whether a flow is judged by ``metric``: leaks are looked for in denied flows and nothing else is."""
     expected = Expect.DENIED if metric == "leaked" else Expect.DELIVERED
-    return flow.expect is expected and (selection.traffic is not None or flow.kind is not FlowKind.CONTROL)
+    return flow.expect is expected and flow.is_meant_by(selection.traffic)

@@ -1,4 +1,4 @@
-"""Builds the fuzzers of the link engine and runs them for a while (libFuzzer, address and undefined-behaviour
+"""Builds the fuzzers of the engines and runs them for a while (libFuzzer, address and undefined-behaviour
 sanitizers). ``make fuzz SECONDS=600 SEED=7`` runs this file; ``make test`` runs each fuzzer for a moment.
 
 The corpus in ``corpus/`` is read, never written: new inputs are kept in ``build/fuzz``, and so is one that fails.
@@ -15,18 +15,25 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-SOURCES = ROOT / "emulation" / "linkengine"
+LINK_ENGINE = ROOT / "emulation" / "linkengine"
+FLOW_ENGINE = ROOT / "lab" / "flows" / "flowengine"
 CORPUS = HERE / "corpus"
 BUILD = ROOT / "build" / "fuzz"
-FUZZERS = ("classify", "frames", "rings", "script")
+FUZZERS = {  # by name: the folder of the code it tries, and its own files
+    "classify": (LINK_ENGINE, ("fuzz_classify.c", "fuzz.c")),
+    "datagrams": (FLOW_ENGINE, ("fuzz_datagrams.c",)),
+    "frames": (LINK_ENGINE, ("fuzz_frames.c", "fuzz.c")),
+    "rings": (LINK_ENGINE, ("fuzz_rings.c", "fuzz.c")),
+    "script": (LINK_ENGINE, ("fuzz_script.c", "fuzz.c")),
+}
 LONGEST_INPUT = 2048  # bytes: some ten settings and a hundred operations
 SANITIZERS = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
 FLAGS = ["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", *SANITIZERS]
 
 
-def sources() -> list[Path]:
-    """The engine's C files that know no Python."""
-    return [path for path in sorted(SOURCES.glob("*.c")) if not _needs_python(path.read_text())]
+def sources(folder: Path) -> list[Path]:
+    """An engine's C files that know no Python."""
+    return [path for path in sorted(folder.glob("*.c")) if not _needs_python(path.read_text())]
 
 
 def _needs_python(text: str) -> bool:
@@ -39,8 +46,9 @@ def build(name: str, folder: Path = BUILD) -> Path:
         raise RuntimeError("clang is missing, the fuzzers' compiler (hint: tools/setup fuzz)")
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / name
-    files = [HERE / f"fuzz_{name}.c", HERE / "fuzz.c", *sources()]
-    command = ["clang", *FLAGS, f"-I{SOURCES}", f"-I{HERE}", *map(str, files), "-lm", "-o", str(program)]
+    engine, own = FUZZERS[name]
+    files = [*(HERE / file for file in own), *sources(engine)]
+    command = ["clang", *FLAGS, f"-I{engine}", f"-I{HERE}", *map(str, files), "-lm", "-o", str(program)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
         raise RuntimeError(f"clang could not build the fuzzer {name}:\n{result.stderr}")
@@ -59,7 +67,7 @@ def run(program: Path, seconds: int, seed: int, kept: Path) -> subprocess.Comple
 
 def main() -> int:
     """Fuzz each in turn; 0 when nothing was found."""
-    parser = argparse.ArgumentParser(description="Fuzz the link engine.")
+    parser = argparse.ArgumentParser(description="Fuzz the engines.")
     parser.add_argument("--seconds", type=int, default=60, help="for all fuzzers together")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 2**31))
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Each fuzzer of the link engine for a moment, on the committed corpus and on what it makes of that."""
+"""Each fuzzer of the engines for a moment, on the committed corpus and on what it makes of that."""
 
 from __future__ import annotations
 

@@ -17,12 +17,13 @@ import numpy as np
 from waiting import wait_for
 
 from helsewan.common.run_clock import RunClock
+from helsewan.lab.applications.engine import ApplicationEngine
 from helsewan.lab.flows._flows import Engine
+from helsewan.lab.flows.applications import Span, Transaction
 from helsewan.lab.flows.flowspec import ExchangeSpec
 from helsewan.lab.flows.records import RECEIVER, RECORD, SENDER
 from helsewan.lab.health.health_monitor import HealthMonitor
 from helsewan.scenarios.run.run import Run
-from helsewan.scenarios.traffic.transactions import ExchangeEngine
 
 STEP = ctypes.c_int64.in_dll(ctypes.CDLL(None), "test_step_ns")
 DEADLINE_S = 60.0
@@ -70,18 +71,19 @@ def exchanges(step_ns: int) -> object:
         service="x",
         client="a",
         server="b",
+        client_address=IPv4Address("127.0.0.1"),
         server_address=IPv4Address("127.0.0.1"),
         port=port,
         dscp=0,
         start_us=0,
         stop_us=COUNT * 10_000,
         groups=("x",),
-        request_bytes=10,
-        response_bytes=10,
+        application=Transaction(Span(10, 10), Span(10, 10)),
+        begins_us=tuple(range(0, COUNT * 10_000, 10_000)),
+        seed="1",
         deadline_us=50_000_000,
-        interval_us=10_000,
     )
-    engine = ExchangeEngine([spec], lambda _, family, kind: socket.socket(family, kind))
+    engine = ApplicationEngine([spec], lambda _, family, kind: socket.socket(family, kind))
     engine.start(time.time_ns())
     wait_for(lambda: len(engine.results) > 2, "the first exchanges", DEADLINE_S)
     STEP.value = step_ns

@@ -83,9 +83,11 @@ int fe_engine_open(struct fe_engine *engine)
 {
     engine->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     engine->senders = calloc(engine->senders_max + 1u, sizeof(*engine->senders));
+    engine->streams = calloc(engine->senders_max + 1u, sizeof(*engine->streams));
     engine->receivers = calloc(engine->receivers_max + 1u, sizeof(*engine->receivers));
     engine->heap = calloc(engine->senders_max + 1u, sizeof(*engine->heap));
-    if (engine->epoll_fd >= 0 && engine->senders && engine->receivers && engine->heap &&
+    if (engine->epoll_fd >= 0 && engine->senders && engine->streams && engine->receivers &&
+        engine->heap &&
         fe_outgoing_open(engine) == 0 && fe_incoming_open(engine) == 0)
         return 0;
     int kept = errno;
@@ -100,24 +102,41 @@ void fe_engine_close(struct fe_engine *engine)
         close(engine->epoll_fd);
     engine->epoll_fd = -1;
     free(engine->senders);
+    free(engine->streams);
     free(engine->receivers);
     free(engine->heap);
     fe_outgoing_close(engine);
     fe_incoming_close(engine);
     engine->senders = NULL;
+    engine->streams = NULL;
     engine->receivers = NULL;
     engine->heap = NULL;
 }
 
+/* Whether ``index`` is a sender that carries an RTP stream. */
+static int fe_is_stream(const struct fe_engine *engine, uint32_t index)
+{
+    return index < engine->senders_count && engine->senders[index].format == FE_RTP;
+}
+
 int fe_engine_add_sender(struct fe_engine *engine, const struct fe_sender *sender)
 {
+    int in_table = sender->count == 0 || (sender->next < sender->count && sender->first < engine->table_count &&
+                                          sender->count <= engine->table_count - sender->first);
+    int reports = sender->format != FE_RTCP || (fe_is_stream(engine, sender->own) && fe_is_stream(engine, sender->peer));
+    if (!in_table || !reports) {
+        errno = EINVAL;
+        return -1;
+    }
     if (engine->senders_count == engine->senders_max) {
         errno = ENOSPC;
         return -1;
     }
     uint32_t index = engine->senders_count++;
     engine->senders[index] = *sender;
-    if (sender->due_ns < sender->stop_ns)
+    if (sender->count)
+        engine->senders[index].due_ns = sender->base_ns + engine->table[sender->first + sender->next].due_ns;
+    if (engine->senders[index].due_ns < sender->stop_ns)
         fe_heap_push(engine, index);
     return 0;
 }

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "flowengine.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,7 @@
 struct fe_incoming {
     struct mmsghdr datagrams[FE_BATCH];
     struct iovec parts[FE_BATCH];
-    uint8_t heads[FE_BATCH][FE_HEADER_BYTES];
+    uint8_t heads[FE_BATCH][FE_HEAD_BYTES];
     union {
         struct cmsghdr aligned;
         uint8_t bytes[FE_ANCILLARY];
@@ -62,13 +61,12 @@ static void fe_take_datagram(struct fe_engine *engine, uint32_t index, struct mm
 {
     struct fe_receiver_counters *counters = &engine->receiver_counters[index];
     const union fe_address *from = datagram->msg_hdr.msg_name;
-    struct fe_header header;
+    size_t count = datagram->msg_len < FE_HEAD_BYTES ? datagram->msg_len : FE_HEAD_BYTES;
+    struct fe_parsed parsed;
     struct fe_record record = {0};
 
     fe_read_ancillary(&datagram->msg_hdr, &record, counters);
-    memcpy(&header, datagram->msg_hdr.msg_iov->iov_base, sizeof(header));
-    if (datagram->msg_len < FE_HEADER_BYTES || be32toh(header.magic) != FE_MAGIC ||
-        be32toh(header.cookie) != engine->cookie) {
+    if (fe_parse(datagram->msg_hdr.msg_iov->iov_base, count, engine->cookie, &parsed) < 0) {
         counters->invalid++;
         return;
     }
@@ -77,13 +75,14 @@ static void fe_take_datagram(struct fe_engine *engine, uint32_t index, struct mm
         record.rx_ns -= step_ns; /* the kernel stamps with the clock that was set */
     else
         record.rx_ns = fe_now_ns(engine);
-    record.tx_ns = (int64_t)be64toh(header.tx_ns);
-    record.flow = be32toh(header.flow);
-    record.seq = be32toh(header.seq);
+    record.tx_ns = parsed.tx_ns;
+    record.flow = parsed.flow;
+    record.seq = parsed.seq;
     record.receiver = engine->receivers[index].id;
     record.source = from->any.sa_family == AF_INET ? ntohl(from->v4.sin_addr.s_addr) : 0;
     record.bytes = (uint16_t)datagram->msg_len;
     fe_keep_record(engine, &record);
+    fe_hear(engine, &parsed, record.rx_ns);
 }
 
 static void fe_receive(struct fe_engine *engine, uint32_t index, int64_t step_ns)
@@ -122,7 +121,7 @@ int fe_incoming_open(struct fe_engine *engine)
     if (!in)
         return -1;
     for (int i = 0; i < FE_BATCH; i++) {
-        in->parts[i] = (struct iovec){in->heads[i], FE_HEADER_BYTES};
+        in->parts[i] = (struct iovec){in->heads[i], FE_HEAD_BYTES};
         in->datagrams[i].msg_hdr = (struct msghdr){
             .msg_name = &in->from[i], .msg_namelen = sizeof(in->from[i]), .msg_iov = &in->parts[i], .msg_iovlen = 1,
             .msg_control = &in->ancillary[i], .msg_controllen = FE_ANCILLARY,

@@ -32,7 +32,7 @@ class Source(str, Enum):
     """What a metric is taken from."""
 
     FLOW = "flow"  # datagram flows (`results.measure`)
-    EXCHANGE = "exchange"  # TCP requests and responses (`results.exchange_figures`)
+    EXCHANGE = "exchange"  # exchanges of applications over TCP and SIP (`results.exchange_figures`)
     EVENT = "event"  # what the run's history says after an event of the timeline (`results.event_times`)
     OUTAGE = "flow after an event"  # a flow's first arrival after an event interrupted it (`results.outages`)
     SITE = "site"  # what sites' flows lost, second by second (`results.site_availability`)
@@ -48,12 +48,37 @@ class Metric:
     more_is_worse: bool = True
     source: Source = Source.FLOW
     conclusive: bool = False  # no slow machine can cause a bad value
+    kinds: tuple[str, ...] = ()  # of traffic that has it; empty: all of its source
 
     @property
     def field(self) -> str:
         """The figure's name with its unit, as results carry it."""
         return self.name + {Unit.DURATION: "_us", Unit.RATE: "_bps", Unit.MINUTES: "_min"}.get(self.unit, "")
 
+
+def _of_exchanges(name: str, unit: Unit, meaning: str, *kinds: str, more_is_worse: bool = True) -> Metric:
+    return Metric(name, unit, meaning, more_is_worse, Source.EXCHANGE, kinds=kinds)
+
+
+_CALL, _RECEIPTED = "sip", ("ebxml", "prescription")
+_ANSWERED = ("transactions", "hl7", *_RECEIPTED, "dicom", "web", "thin-client")
+_EXCHANGE_METRICS = (
+    _of_exchanges("attempted", Unit.COUNT, "exchanges begun that have ended", more_is_worse=False),
+    _of_exchanges("completed", Unit.COUNT, "exchanges with all that belongs to them", more_is_worse=False),
+    _of_exchanges("failed", Unit.COUNT, "exchanges refused, broken off or timed out"),
+    _of_exchanges("failure", Unit.SHARE, "failed / attempted"),
+    _of_exchanges("success", Unit.SHARE, "completed / attempted", more_is_worse=False),
+    _of_exchanges("response_p50", Unit.DURATION, "median time from begin to the last byte of all", *_ANSWERED),
+    _of_exchanges("response_p95", Unit.DURATION, "response time that 95 % of exchanges keep", *_ANSWERED),
+    _of_exchanges("response_p99", Unit.DURATION, "response time that 99 % of exchanges keep", *_ANSWERED),
+    _of_exchanges("throughput", Unit.RATE, "bytes received by clients per time", *_ANSWERED, more_is_worse=False),
+    _of_exchanges("receipt_p50", Unit.DURATION, "median time from begin to the transport receipt", *_RECEIPTED),
+    _of_exchanges("receipt_p99", Unit.DURATION, "time to the transport receipt that 99 % keep", *_RECEIPTED),
+    _of_exchanges("call_setup_p50", Unit.DURATION, "median time from INVITE to answer, ringing included", _CALL),
+    _of_exchanges("call_setup_p95", Unit.DURATION, "time from INVITE to answer that 95 % of calls keep", _CALL),
+    _of_exchanges("call_setup_p99", Unit.DURATION, "time from INVITE to answer that 99 % of calls keep", _CALL),
+    _of_exchanges("call_duration_p50", Unit.DURATION, "median time from answer to the end of the BYE", _CALL),
+)
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
@@ -80,12 +105,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("rate", Unit.RATE, "UDP payload received per time", more_is_worse=False),
         Metric("r_factor", Unit.R_FACTOR, "transmission rating R of a voice flow (ITU-T G.107)", more_is_worse=False),
         Metric("mos", Unit.MOS, "estimated mean opinion score of a voice flow (ITU-T G.107)", more_is_worse=False),
-        Metric("attempted", Unit.COUNT, "requests begun", more_is_worse=False, source=Source.EXCHANGE),
-        Metric("completed", Unit.COUNT, "requests answered in full", more_is_worse=False, source=Source.EXCHANGE),
-        Metric("failed", Unit.COUNT, "requests refused, broken off or timed out", source=Source.EXCHANGE),
-        Metric("failure", Unit.SHARE, "failed / attempted", source=Source.EXCHANGE),
-        Metric("response_p50", Unit.DURATION, "median time from connect to last byte", source=Source.EXCHANGE),
-        Metric("response_p99", Unit.DURATION, "response time that 99 % of requests keep", source=Source.EXCHANGE),
+        *_EXCHANGE_METRICS,
         Metric(
             "time_to_detect",
             Unit.DURATION,

@@ -9,15 +9,17 @@ from helsewan.common.errors import Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import format_duration
 from helsewan.scenarios.spec.checks.assertions import AssertSpec
-from helsewan.scenarios.spec.checks.metrics import METRICS, Source
+from helsewan.scenarios.spec.checks.metrics import METRICS, Metric, Source
 from helsewan.scenarios.spec.checks.schema import CheckSpec, FlowSelection, Over, Scope
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.plan import occurrence_names, plan_timeline
 from helsewan.scenarios.spec.timeline.problems import time_problems
 from helsewan.scenarios.spec.timeline.schema import DISCONNECTING
 from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
+from helsewan.scenarios.spec.traffic.applications import Exchanges
 from helsewan.scenarios.spec.traffic.programs import ProgramSpec
-from helsewan.scenarios.spec.traffic.schema import IsolationSpec, TransactionSpec
+from helsewan.scenarios.spec.traffic.scan import ScanSpec
+from helsewan.scenarios.spec.traffic.schema import IsolationSpec, Traffic, VideoSpec, VoiceSpec
 
 _AFTER_EVENTS = (Source.EVENT, Source.OUTAGE)
 
@@ -59,7 +61,7 @@ def _selection_problems(
     if traffic is not None and traffic not in _traffic_names(spec):
         hint = nearest(traffic, _traffic_names(spec))
         yield Problem(document.where((*path, "traffic")), traffic, "is no traffic", hint)
-    elif traffic in spec.traffic and not _fits(spec, str(traffic), source):
+    elif traffic in spec.traffic and not _fits(spec, str(traffic), METRICS[metric]):
         reason = f"has no {metric}: that is a metric of other traffic"
         yield Problem(document.where((*path, "metric")), traffic, reason, "")
     if selection.scope is not Scope.ALL and not any(event.action in DISCONNECTING for event in spec.timeline.values()):
@@ -137,13 +139,21 @@ def _events(spec: ScenarioSpec) -> list[str]:
 
 
 def _traffic_names(spec: ScenarioSpec) -> list[str]:
-    """Names of traffic entries, and of the groups of flows in isolation entries."""
-    probed = [name for name, traffic in spec.traffic.items() if isinstance(traffic, IsolationSpec)]
-    return [*spec.traffic, *(f"{name}.{part}" for name in probed for part in ("requests", "replies", "controls"))]
+    """Names of traffic entries, and of the groups of flows in them."""
+    return [*spec.traffic, *(f"{name}.{part}" for name, traffic in spec.traffic.items() for part in _parts(traffic))]
 
 
-def _fits(spec: ScenarioSpec, traffic: str, source: Source) -> bool:
+def _parts(traffic: Traffic) -> tuple[str, ...]:
+    """The groups of flows in an entry that checks can name."""
+    if isinstance(traffic, IsolationSpec):
+        return "requests", "replies", "controls"
+    if isinstance(traffic, ScanSpec):
+        return "allowed", "denied", "controls"
+    return ("rtcp",) if isinstance(traffic, VoiceSpec | VideoSpec) and traffic.rtcp else ()
+
+
+def _fits(spec: ScenarioSpec, traffic: str, metric: Metric) -> bool:
     entry = spec.traffic[traffic]
-    if isinstance(entry, ProgramSpec):
+    if isinstance(entry, ProgramSpec) or (metric.kinds and entry.kind not in metric.kinds):
         return False
-    return isinstance(entry, TransactionSpec) == (source is Source.EXCHANGE)
+    return isinstance(entry, Exchanges) == (metric.source is Source.EXCHANGE)

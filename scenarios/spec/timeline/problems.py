@@ -152,7 +152,8 @@ def _phase_problems(spec: ScenarioSpec, document: Document, names: list[str], pl
         for key in unknown:
             hint = nearest(points[key].anchor, [*names, END])
             yield Problem(document.where(("phases", name, key)), str(points[key]), "refers to no event", hint)
-        if {point.event for point in points.values()} <= {None, *plan.known_times}:
+        happening = {event for event, time in plan.known_times.items() if 0 <= time.begin_us < spec.duration}
+        if {point.event for point in points.values()} <= {None, *happening}:
             yield from _window_problems(name, points, plan.known_times, spec, document)
 
 
@@ -180,4 +181,6 @@ def _window_problems(
     begin_us, end_us = (points[key].resolve(event_times, spec.duration) for key in ("from", "to"))
     if not 0 <= begin_us < end_us <= spec.duration:
         shown = f"{points['from']} to {points['to']}"
-        yield Problem(document.where(("phases", name)), shown, "is no window of time within the run", "")
+        ends = f"and the run ends at {format_duration(spec.duration)}"
+        hint = f"that is {format_duration(begin_us)} to {format_duration(end_us)}, {ends}"
+        yield Problem(document.where(("phases", name)), shown, "is no window of time within the run", hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from helsewan.common.units import UnitError
 from helsewan.policies.language.schema import Duration
@@ -18,6 +18,11 @@ def _as_words(value: Any) -> Any:
     if not isinstance(value, list):
         return value
     return [str(each) if isinstance(each, int | float) and not isinstance(each, bool) else each for each in value]
+
+
+_WORDS = WithJsonSchema(
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1}]}
+)
 
 
 def _contains(value: Any) -> Any:
@@ -91,7 +96,7 @@ class ProgramSpec(Strict):
     kind: Literal["program"]
     site: str
     """the site's id"""
-    run: Annotated[Words, BeforeValidator(_as_words)]
+    run: Annotated[Words, BeforeValidator(_as_words), _WORDS]
     """the program and its arguments, as a list or a text; ``${site:ID.address}`` stands for a site's address, and what
     names a file beside the scenario's for that file"""
     at: Duration = 0

@@ -2,97 +2,83 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from helsewan.common.units import UnitError
-from helsewan.policies.language.schema import Name, Rate, Selector
+from helsewan.policies.language.schema import Rate
+from helsewan.scenarios.spec.traffic.applications import (
+    DicomSpec,
+    EbxmlSpec,
+    Hl7Spec,
+    PrescriptionSpec,
+    SipSpec,
+    ThinClientSpec,
+    TransactionSpec,
+    WebSpec,
+)
+from helsewan.scenarios.spec.traffic.arrivals import Arrivals, ArrivalSpec, CallsSpec, Process, Shape
+from helsewan.scenarios.spec.traffic.media import IPV6_DATAGRAM_BYTES, DatagramsOf, FramesSpec, Sending
+from helsewan.scenarios.spec.traffic.pairs import Pairs
 from helsewan.scenarios.spec.traffic.programs import ProgramSpec
-from helsewan.scenarios.spec.values import Count, DatagramSize, Interval, Size, Strict
+from helsewan.scenarios.spec.traffic.scan import ScanSpec
+from helsewan.scenarios.spec.values import Count, DatagramSize, Interval, Strict
 
 
-class Relation(str, Enum):
-    """Which pairs of sites an entry of the traffic connects."""
+class _MediaSpec(Pairs, DatagramsOf):
+    """RTP between pairs of sites: two flows each, one in each direction."""
 
-    ANY = "any"
-    WITHIN = "within"  # both in one region
-    ACROSS = "across"  # in two regions
-
-
-class _Pairs(Strict):
-    """Traffic between pairs of sites that the policy lets use ``service``: clients ``from``, servers ``to``, or both
-    of one selection, ``between``."""
-
-    service: Name
-    count: Count
-    clients: Selector | None = Field(default=None, alias="from")
-    servers: Selector | None = Field(default=None, alias="to")
-    between: Selector | None = None
-    relation: Relation = Relation.ANY
-
-    @model_validator(mode="after")
-    def _sites_once(self) -> Self:
-        if self.between is not None and (self.clients is not None or self.servers is not None):
-            raise UnitError("names sites twice", "give either between, or from and to")
-        if self.between is None and (self.clients is None or self.servers is None):
-            raise UnitError("does not name its sites", "give from and to, or between")
-        return self
-
-    @property
-    def client(self) -> Selector:
-        """The sites that may be clients."""
-        return self._selected(self.clients)
-
-    @property
-    def server(self) -> Selector:
-        """The sites that may be servers."""
-        return self._selected(self.servers)
-
-    def _selected(self, own: Selector | None) -> Selector:
-        selected = self.between or own
-        assert selected is not None  # validated above
-        return selected
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The keys under which it names sites."""
-        return ("between",) if self.between is not None else ("from", "to")
+    rtcp: Annotated[bool, Field(strict=True)] = True
+    """whether RTCP reports are sent in both directions, each on the port above its RTP stream's"""
+    calls: CallsSpec | None = None
+    """calls that begin and end during the run; without it each pair has one, all the time"""
 
 
-class VoiceSpec(_Pairs):
+class VoiceSpec(_MediaSpec):
     """Calls: two RTP flows each, one in each direction."""
 
     kind: Literal["voice"]
     codec: Literal["g711", "g729a"] = "g711"
+    silence_suppression: Annotated[bool, Field(strict=True)] = False
+    """whether nothing is sent while a party is silent"""
 
 
-class VideoSpec(_Pairs):
-    """Video calls: two flows each, every video frame a burst of datagrams."""
+class VideoSpec(_MediaSpec):
+    """Video calls: two RTP flows each, every video frame some datagrams."""
 
     kind: Literal["video"]
     rate: Annotated[Rate, Field(ge=64_000, le=100_000_000)]
     frames_per_second: Annotated[int, Field(strict=True, ge=1, le=60)] = 25
+    frames: FramesSpec = FramesSpec()
+    """the types and sizes of frames"""
+    sending: Sending = Sending.PACED
+    """how a frame's datagrams are sent"""
 
 
-class MessageSpec(_Pairs):
-    """Clinical messages as paced datagrams: one in each direction every ``every``."""
+class MessageSpec(Pairs, DatagramsOf):
+    """Clinical messages as datagrams: one in each direction every ``every``."""
 
     kind: Literal["messages"]
     every: Interval
     request: DatagramSize
     reply: DatagramSize
+    arrivals: Arrivals = ArrivalSpec()
+    """how one message follows another between two sites"""
+    shape: Shape | None = None
+    """the rate over time; ``every`` is the interval at full rate"""
 
+    @model_validator(mode="after")
+    def _fits_ipv6(self) -> Self:
+        if self.family != 4 and max(self.request, self.reply) > IPV6_DATAGRAM_BYTES:
+            reason = "has a datagram that does not fit an IPv6 packet"
+            raise UnitError(reason, f"write at most {IPV6_DATAGRAM_BYTES} B")
+        return self
 
-class TransactionSpec(_Pairs):
-    """Requests and responses over TCP, one connection each."""
-
-    kind: Literal["transactions"]
-    every: Interval
-    request: Size
-    response: Size
-    deadline: Interval
+    @property
+    def scheduled(self) -> bool:
+        """Whether its datagrams are not simply evenly spaced."""
+        return self.arrivals.process is not Process.CONSTANT or self.shape is not None
 
 
 class IsolationSpec(Strict):
@@ -104,6 +90,12 @@ class IsolationSpec(Strict):
     control_every: Interval = 1_000_000
 
 
+ApplicationTraffic = (
+    TransactionSpec | Hl7Spec | EbxmlSpec | PrescriptionSpec | DicomSpec | WebSpec | ThinClientSpec | SipSpec
+)
+"""What is measured by exchange, not by datagram."""
+
 Traffic = Annotated[
-    VoiceSpec | VideoSpec | MessageSpec | TransactionSpec | IsolationSpec | ProgramSpec, Field(discriminator="kind")
+    VoiceSpec | VideoSpec | MessageSpec | IsolationSpec | ScanSpec | ProgramSpec | ApplicationTraffic,
+    Field(discriminator="kind"),
 ]

@@ -10,30 +10,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
-from scenario_case import FLOW
-from waiting import wait_for
+from loopback_flows import DEADLINE_S, MS, bound, plain_socket, two_way_call, wait_until
 
 from helsewan.lab.flows._flows import HEADER_BYTES, Engine
 from helsewan.lab.flows.flow_engine import FlowEngine
-from helsewan.lab.flows.flowspec import Endpoint, FlowSpec
 from helsewan.lab.flows.records import RECEIVER, RECORD, SENDER
 from helsewan.scenarios.results.measure import Window, measure
-
-DEADLINE_S = 20.0
-MS = 1_000_000
-
-
-def bound(address: str = "127.0.0.1") -> socket.socket:
-    opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-    opened.bind((address, 0))
-    return opened
-
-
-wait_until = partial(wait_for, what="what was sent to be counted", deadline_s=DEADLINE_S, pause_s=0.005)
 
 
 class Bench:
@@ -256,24 +241,6 @@ def test_no_room_for_more_senders(bench: Bench) -> None:
 
 
 # --- with sockets of its own ------------------------------------------------------------------------
-
-
-def loopback(port: int, site: str) -> Endpoint:
-    return replace(FLOW.source, site=site, port=port)
-
-
-def two_way_call() -> list[FlowSpec]:
-    ports = []
-    for opened in (bound(), bound()):
-        ports.append(opened.getsockname()[1])
-        opened.close()
-    near, far = loopback(ports[0], "a"), loopback(ports[1], "b")
-    there = replace(FLOW, source=near, destination=far, interval_ns=2 * MS, stop_us=100_000)
-    return [there, replace(there, id=1, source=far, destination=near)]
-
-
-def plain_socket(site: str, family: int, type_: int) -> socket.socket:
-    return socket.socket(family, type_)
 
 
 def test_a_call_runs_both_ways_over_one_socket_an_end() -> None:

@@ -11,7 +11,7 @@ LAB = Path(__file__).parents[3] / "lab"
 LEVELS = {
     "programs": 0,
     **dict.fromkeys(("processes", "flows", "client"), 1),
-    **dict.fromkeys(("calibration", "health"), 2),
+    **dict.fromkeys(("applications", "calibration", "health"), 2),
     "testbed": 3,
     **dict.fromkeys(("links", "probing", "supervision"), 4),
     **dict.fromkeys(("server", "proofs", "doctor"), 5),

@@ -138,3 +138,24 @@ def test_without_programs_there_is_no_thread(engines: list[ProgramEngine], tmp_p
     engine = started(engines, tmp_path)
     engine.stop()
     assert engine.results == ()
+
+
+def test_descriptors_may_be_many(engines: list[ProgramEngine], tmp_path: Path) -> None:
+    """A run has thousands; select(2) takes no more than 1,024."""
+    held = []
+    try:
+        while len(held) < 1100:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+        (result,) = ended(started(engines, tmp_path, program("job", "echo", "heard")), 1)
+        assert (result.exit_code, (tmp_path / "job" / STDOUT).read_text()) == (0, "heard\n")
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def test_what_ends_the_engine_is_raised_when_it_stops(engines: list[ProgramEngine], tmp_path: Path) -> None:
+    engine = ProgramEngine([program("job", "true")], lambda _: 1 / 0, tmp_path)  # type: ignore[arg-type, return-value]
+    engines.append(engine)
+    engine.start(time.time_ns())
+    with pytest.raises(ZeroDivisionError):
+        engine.stop()

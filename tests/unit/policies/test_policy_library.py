@@ -23,7 +23,7 @@ from helsewan.topology.national.generator import national_network
 SIZES = (90, 260, 600)  # hospitals, services and data centres alone are 83
 STEPS = ("national", "merger-sor-ost-1", "merger-sor-ost-2", "merger-sor-ost-3")
 REGIONAL = {Kind.HOSPITAL, Kind.MUNICIPALITY, Kind.DATACENTRE}
-CARE = {"voice", "video", "ehr", "ehr-udp", "hl7", "dicom", "dicom-udp", "ping"}
+CARE = {"voice", "video", "ehr", "ehr-udp", "thin-client", "hl7", "dicom", "dicom-udp", "ping"}
 NETWORKS = {size: national_network(size) for size in SIZES}
 SITE = NETWORKS[90].site
 

@@ -13,7 +13,7 @@ from helsewan.policies.plan import Plan, Scheduling
 from helsewan.topology.model import Kind, Network
 from helsewan.topology.national.generator import national_network
 
-CARE = {"voice", "video", "ehr", "ehr-udp", "hl7", "dicom", "dicom-udp", "ping"}
+CARE = {"voice", "video", "ehr", "ehr-udp", "thin-client", "hl7", "dicom", "dicom-udp", "ping"}
 CALLS = {"voice", "sip", "sip-tcp", "ping"}
 PRESCRIPTIONS = {"prescription", "prescription-udp", "ping"}
 RECORDS = {"record-lookup", "record-lookup-udp", "ping"}

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenario_case import FLOW, arrival, arrived_of
 
+from helsewan.lab.applications.records import Exchange
 from helsewan.lab.flows.flowspec import FlowSpec
 from helsewan.scenarios.results.assertions import (
     Outcome,
@@ -24,7 +25,6 @@ from helsewan.scenarios.results.assertions import (
 )
 from helsewan.scenarios.spec.checks.assertions import AssertSpec
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
-from helsewan.scenarios.traffic.transactions import Exchange
 
 FAILURE = {"failure": EventTime(3_000_000, 3_010_000)}
 SECOND = 1_000_000

@@ -86,7 +86,7 @@ def test_paths_start_from_the_file_they_stand_in() -> None:
     write(GOOD, "sub/good.yaml")
     mine = load_scenario(write("name: mine\ndescription: mine\ninclude: sub/base.yaml\n"))
     assert mine.source == Path("sub/map.graphml")
-    assert mine.beside(("policy",)) == Path("sub")
+    assert mine.document.folder(("policy",)) == Path("sub")
 
 
 def test_the_published_schema_is_the_present_one() -> None:
@@ -156,8 +156,8 @@ def test_a_scenario_in_plain_words() -> None:
     assert list(sections["timeline"]) == [
         "0 s", "1 s", "3 s", "failure + 1 s", "6 s", "7 s", "10 s",
     ]  # fmt: skip
-    assert "4 flows, 200 datagrams/s, 275 kbit/s of payload" in sections["traffic"]["calls"]
-    assert "1 requests/s, 176 kbit/s of payload" in sections["traffic"]["records"]
+    assert "8 flows, 201 datagrams/s, 276 kbit/s of payload" in sections["traffic"]["calls"]
+    assert "1 exchanges/s, 176 kbit/s of payload" in sections["traffic"]["records"]
     assert sections["checks"]["share"] == "loss < 0.1 % of traffic scripts, taken together, in phase before"
     assert "frames/s over links" in sections["needs"]["load"]
 

@@ -32,7 +32,7 @@ from helsewan.topology.model import Region
 SCENARIO, PLAN, TRAFFIC = default_case()
 PROBES = [flow for flow in TRAFFIC.flows if flow.kind is FlowKind.PROBE]
 CONTROLS = [flow for flow in TRAFFIC.flows if flow.kind is FlowKind.CONTROL]
-REGULAR = [flow for flow in TRAFFIC.flows if flow.kind not in (FlowKind.PROBE, FlowKind.CONTROL)]
+REGULAR = [flow for flow in TRAFFIC.flows if flow.kind not in (FlowKind.PROBE, FlowKind.CONTROL, FlowKind.RTCP)]
 
 
 def permits(plan: Plan, flow: FlowSpec) -> bool:

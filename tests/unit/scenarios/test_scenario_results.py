@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scenario_case import arrived_of, default_case
 
+from helsewan.lab.applications.records import Exchange
 from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec
 from helsewan.lab.flows.records import RECORD
 from helsewan.lab.flows.sender_health import SenderHealth
@@ -26,7 +27,6 @@ from helsewan.scenarios.results.measure import Window, measure
 from helsewan.scenarios.results.report import RESULT, Judged, Result, build_result, void_result, write_result
 from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.spec.timeline.targets import Fate
-from helsewan.scenarios.traffic.transactions import Exchange
 
 SCENARIO, _, TRAFFIC = default_case()
 WINDOWS = [Window(name, 0, 10_000_000) for name in ("run", *SCENARIO.spec.phases)]

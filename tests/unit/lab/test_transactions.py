@@ -13,9 +13,10 @@ from ipaddress import IPv4Address
 import pytest
 from waiting import wait_for
 
+from helsewan.lab.applications.engine import ApplicationEngine
+from helsewan.lab.flows.applications import Span, Transaction
 from helsewan.lab.flows.flow_engine import SocketIn
 from helsewan.lab.flows.flowspec import ExchangeSpec
-from helsewan.scenarios.traffic.transactions import ExchangeEngine
 
 DEADLINE_S = 20.0
 LOCALHOST = IPv4Address("127.0.0.1")
@@ -27,8 +28,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def spec(port: int, **changes: int) -> ExchangeSpec:
-    usual = {"request_bytes": 2_000, "response_bytes": 20_000, "deadline_us": 10_000_000, "interval_us": 1_000}
+def spec(
+    port: int, request_bytes: int = 2_000, response_bytes: int = 20_000, deadline_us: int = 10_000_000
+) -> ExchangeSpec:
     return ExchangeSpec(
         id=0,
         name="records/001",
@@ -36,13 +38,17 @@ def spec(port: int, **changes: int) -> ExchangeSpec:
         service="record-lookup",
         client="a",
         server="b",
+        client_address=LOCALHOST,
         server_address=LOCALHOST,
         port=port,
         dscp=26,
+        application=Transaction(Span(request_bytes, request_bytes), Span(response_bytes, response_bytes)),
+        begins_us=tuple(range(0, 5_000, 1_000)),
+        seed="1",
+        deadline_us=deadline_us,
         start_us=0,
         stop_us=5_000,
         groups=("records",),
-        **{**usual, **changes},
     )
 
 
@@ -51,15 +57,15 @@ def plain_socket(site: str, family: int, type_: int) -> socket.socket:
 
 
 @contextmanager
-def running(one: ExchangeSpec, socket_in: SocketIn = plain_socket) -> Iterator[ExchangeEngine]:
-    engine = ExchangeEngine([one], socket_in)
+def running(one: ExchangeSpec, socket_in: SocketIn = plain_socket) -> Iterator[ApplicationEngine]:
+    engine = ApplicationEngine([one], socket_in)
     try:
         yield engine
     finally:
         engine.close()
 
 
-def run_until(engine: ExchangeEngine, count: int) -> None:
+def run_until(engine: ApplicationEngine, count: int) -> None:
     engine.start(time.time_ns())
     wait_for(lambda: len(engine.results) >= count, "the exchanges to end", DEADLINE_S, pause_s=0.005)
     engine.stop()
@@ -108,13 +114,13 @@ def rogue(answer: Callable[[socket.socket], None]) -> Iterator[int]:
             thread.join(DEADLINE_S)
 
 
-def only_a_client(port: int, **changes: int) -> ExchangeEngine:
+def only_a_client(port: int, **changes: int) -> ApplicationEngine:
     """An engine whose requests go to ``port`` of another address than its own listener's."""
 
     def socket_in(site: str, family: int, type_: int) -> socket.socket:
         return _Elsewhere(family, type_) if site == "b" else socket.socket(family, type_)
 
-    return ExchangeEngine([spec(port, **changes)], socket_in)
+    return ApplicationEngine([spec(port, **changes)], socket_in)
 
 
 class _Elsewhere(socket.socket):
@@ -190,7 +196,7 @@ def test_a_port_in_use_leaves_nothing_open() -> None:
         return made[-1]
 
     with socket.create_server((str(LOCALHOST), 0)) as occupant, pytest.raises(OSError, match="in use"):
-        ExchangeEngine([spec(occupant.getsockname()[1])], socket_in)
+        ApplicationEngine([spec(occupant.getsockname()[1])], socket_in)
     assert [opened.fileno() for opened in made] == [-1]
 
 
@@ -198,7 +204,7 @@ def test_an_engine_without_exchanges_ends_in_peace(monkeypatch: pytest.MonkeyPat
     """A scenario may have no transactions: its engine starts and stops without a fault in its thread."""
     faults: list[object] = []
     monkeypatch.setattr(threading, "excepthook", faults.append)
-    engine = ExchangeEngine([], plain_socket)
+    engine = ApplicationEngine([], plain_socket)
     engine.start(time.time_ns())
     engine.close()
     assert not faults
