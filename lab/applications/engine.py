@@ -32,6 +32,7 @@ from helsewan.lab.flows.sender_health import BeginHealth
 BACKLOG = 1024
 MEDIA_PORTS = range(16_384, 16_640)  # offered for RTP in calls
 IPAddress = IPv4Address | IPv6Address
+_Agent = tuple[str, IPAddress, int, SipTransport]  # site, address, port
 
 
 class ApplicationEngine:
@@ -52,10 +53,10 @@ class ApplicationEngine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._links: set[Link] = set()
         self._idle: dict[int, list[ClientLink]] = {spec.id: [] for spec in specs}
-        self._endpoints: dict[tuple[str, IPAddress, SipTransport], SipEndpoint] = {}
+        self._endpoints: dict[_Agent, SipEndpoint] = {}
         self._listeners: dict[tuple[str, IPAddress, int], socket.socket] = {}
         self._served: dict[tuple[str, IPAddress, int], ExchangeSpec] = {}
-        self._agents: dict[tuple[str, IPAddress, SipTransport], socket.socket] = {}
+        self._agents: dict[_Agent, socket.socket] = {}
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
             for spec in specs:
@@ -108,9 +109,10 @@ class ApplicationEngine:
         if isinstance(spec.application, SipCall):
             transport = spec.application.transport
             for site, address in ((spec.client, spec.client_address), (spec.server, spec.server_address)):
-                if (site, address, transport) not in self._agents:
+                agent = site, address, spec.port, transport
+                if agent not in self._agents:
                     type_ = socket.SOCK_DGRAM if transport is SipTransport.UDP else socket.SOCK_STREAM
-                    self._agents[site, address, transport] = self._bound(site, address, spec.port, type_, spec.dscp)
+                    self._agents[agent] = self._bound(site, address, spec.port, type_, spec.dscp)
             return
         key = spec.server, spec.server_address, spec.port
         known = self._served.setdefault(key, spec)
@@ -178,9 +180,8 @@ class ApplicationEngine:
             make = server_of(self._served[server].application)
             await loop.create_server(partial(self._accepted, make), sock=listener)
         for key, opened in self._agents.items():
-            site, address, transport = key
+            site, address, port, transport = key
             reliable = transport is SipTransport.TCP
-            port = opened.getsockname()[1]
             agent = UserAgent((str(address), port), MEDIA_PORTS, f"{site} {address} {transport.value}", reliable)
             endpoint = self._endpoints[key] = SipEndpoint(agent, lambda: self._clock.now_ns() // 1000)
             if reliable:
@@ -280,7 +281,7 @@ class ApplicationEngine:
         return opened
 
     async def _call(self, spec: ExchangeSpec, application: SipCall, rng: Random) -> None:
-        endpoint = self._endpoints[spec.client, spec.client_address, application.transport]
+        endpoint = self._endpoints[spec.client, spec.client_address, spec.port, application.transport]
         hang_up_by_us = self._epoch_ns // 1000 + spec.stop_us  # or the run would end before many a call
         plan = CallPlan(
             application.ring_us.draw(rng), application.duration_us.draw(rng), spec.deadline_us, hang_up_by_us
