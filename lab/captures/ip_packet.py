@@ -153,15 +153,12 @@ def _with_transport(
     ident, is_fragment, fragment_at = fragment
     source_port = destination_port = flags = icmp_type = 0
     if not fragment_at and protocol in _TRANSPORT_BYTES:
-        head_end = at + _TRANSPORT_BYTES[protocol]
-        if protocol == TCP and head_end <= len(whole):
-            head_end = at + (whole[at + 12] >> 4) * 4
-            if head_end < at + _TRANSPORT_BYTES[TCP]:
-                raise BadPacket(f"has a TCP header of {head_end - at} bytes")
-        if head_end > len(whole):
-            raise BadPacket("is shorter than its headers")
-        if head_end > len(whole) - filled:
-            raise IndexError  # cut within its headers
+        _check_head(whole, filled, at + _TRANSPORT_BYTES[protocol])
+        if protocol == TCP:
+            head_bytes = (whole[at + 12] >> 4) * 4
+            if head_bytes < _TRANSPORT_BYTES[TCP]:
+                raise BadPacket(f"has a TCP header of {head_bytes} bytes")
+            _check_head(whole, filled, at + head_bytes)
         if protocol in (TCP, UDP, SCTP):
             source_port, destination_port = struct.unpack_from("!HH", whole, at)
             flags = whole[at + 13] if protocol == TCP else 0
@@ -173,3 +170,11 @@ def _with_transport(
         version, *ends, protocol, whole, at, ident, is_fragment, fragment_at, filled, source_port, destination_port,
         flags, icmp_type,
     )  # fmt: skip
+
+
+def _check_head(whole: bytes, filled: int, end: int) -> None:
+    """Raises BadPacket where a packet ends before ``end`` of its headers, IndexError where only the capture does."""
+    if end > len(whole):
+        raise BadPacket("is shorter than its headers")
+    if end > len(whole) - filled:
+        raise IndexError
