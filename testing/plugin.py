@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol
 
+from helsewan.testing import fixtures
 from helsewan.testing.choice import choice_of
 from helsewan.testing.fixtures import (
     capture,
@@ -89,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests of a network for pytest-xdist (``--dist loadgroup``): one worker runs them all."""
     for item in items:
-        if NEED_NETWORK & set(getattr(item, "fixturenames", ())):
+        if _uses(item, NEED_NETWORK):
             item.add_marker(pytest.mark.xdist_group(f"helsewan-{choice_of(item).name}"))
 
 
@@ -108,7 +109,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 raise pytest.UsageError(f"{item.nodeid}: marker requires: {name} is unknown (hint: {known})") from None
             if reason:
                 (pytest.fail if must else pytest.skip)(f"requires {name}: {reason}")
-    if NEED_SANDBOX & set(getattr(item, "fixturenames", ())):
+    if _uses(item, NEED_SANDBOX):
         _inhabit(item.config)
 
 
@@ -116,7 +117,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a test again while the machine could not keep up, as often as the option allows."""
     retries = item.config.getoption("--helsewan-void-retries")
-    if not retries or not NEED_SANDBOX & set(getattr(item, "fixturenames", ())):
+    if not retries:
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for attempt in range(retries + 1):
@@ -181,6 +182,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         config.stash[LEAKS] = Surroundings.now().left(before)
         if config.stash[LEAKS] and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _uses(item: pytest.Item, names: frozenset[str]) -> bool:
+    """Whether a test uses some of the plugin's fixtures; a user may have others of the same names."""
+    info = getattr(item, "_fixtureinfo", None)
+    found = info.name2fixturedefs if info is not None else {}
+    return any(found[name][-1].func.__module__ == fixtures.__name__ for name in names & set(found))
 
 
 def _inhabit(config: pytest.Config) -> None:

@@ -48,6 +48,14 @@ def test_no_network_no_sandbox(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
+def test_fixtures_of_the_same_names_are_the_users_own(pytester: pytest.Pytester) -> None:
+    names = ("wan", "fault", "traffic", "capture", "isolation", "node", "controller", "two_sites", "emulated_link")
+    own = "".join(f"@pytest.fixture\ndef {name}(): return 1\n" for name in names)
+    uses = f"def test_it({', '.join(names)}):\n    from helsewan.emulation.sandbox import sandbox\n"
+    pytester.makepyfile(f"import pytest\n{own}{uses}    assert wan == 1 and not sandbox.inside()\n")
+    pytester.runpytest_subprocess("-p", "no:cacheprovider", "--helsewan-void-retries", "1").assert_outcomes(passed=1)
+
+
 def test_loading_it_loads_no_emulator() -> None:
     code = "import sys, helsewan.testing.plugin; print([m for m in sys.modules if m.split('.')[0] in {HEAVY}])"
     heavy = ("numpy", "scapy", "mininet", "pyroute2", "os_ken", "pydantic", "networkx", "scipy")
