@@ -78,7 +78,7 @@ class ApplicationEngine:
 
     def start(self, epoch_ns: int) -> None:
         """Start: the specs' time 0 is ``epoch_ns`` on CLOCK_REALTIME."""
-        self._loop = asyncio.new_event_loop()
+        self._loop, self._ended = asyncio.new_event_loop(), asyncio.Event()
         self._clock = RunClock()
         self._epoch_ns = epoch_ns
         self._thread = threading.Thread(target=self._run, args=(self._loop,), name="applications", daemon=True)
@@ -87,7 +87,8 @@ class ApplicationEngine:
     def stop(self) -> None:
         """Stop: exchanges under way are abandoned and not counted. Raises the OSError that ended it before, if any."""
         if self._thread is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            with contextlib.suppress(RuntimeError):  # the loop has ended by an error
+                self._loop.call_soon_threadsafe(self._ended.set)
             self._thread.join()
             self._thread = self._loop = None
         if self._error is not None:
@@ -150,10 +151,7 @@ class ApplicationEngine:
         set_realtime(LINKS)  # else it would wait for a core with the interpreter's lock, and the timeline too
         asyncio.set_event_loop(loop)
         try:
-            loop.run_until_complete(self._serve())
-            for spec in self._specs:
-                self._spawn(self._arrivals(spec))
-            loop.run_forever()
+            loop.run_until_complete(self._until_ended())
         except OSError as error:
             self._error = error
         finally:
@@ -173,6 +171,13 @@ class ApplicationEngine:
         loop.run_until_complete(asyncio.sleep(0))  # transports close in the loop's next round
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
+
+    async def _until_ended(self) -> None:
+        """Serve, and begin exchanges, until ``stop``, which may come before this has begun."""
+        await self._serve()
+        for spec in self._specs:
+            self._spawn(self._arrivals(spec))
+        await self._ended.wait()
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
