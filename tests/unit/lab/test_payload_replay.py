@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from capture_files import MS, Recorded, ethernet, ip4, pcap, tcp, udp, write
 from waiting import wait_for
 
+from helsewan.common.run_clock import RunClock
 from helsewan.lab.captures.survey import survey
 from helsewan.lab.flows.records import Array
 from helsewan.lab.flows.replay_plan import Extent, Host, Pace, ReplayFlow, ReplayMode, ReplayPlan, Told
@@ -74,14 +74,15 @@ def replayed(
     kinds = {"a": socket.socket, "b": kind_of_b}
     replay = PayloadReplay(plan, lambda site, family, kind: kinds[site](family, kind), records)
     reading, writing = os.pipe()
-    epoch_ns = time.time_ns() + 20 * MS
+    clock = RunClock()
+    epoch_ns = clock.now_ns() + 20 * MS
     thread = threading.Thread(target=replay.run, args=(epoch_ns, reading))
     thread.start()
     all_due_ns = epoch_ns + plan.extent.ends_us(plan.pace) * 1000 + 200 * MS
 
     def is_over() -> bool:
         if kind_of_b is Deaf:
-            return records.count >= sent and time.time_ns() > all_due_ns
+            return records.count >= sent and clock.now_ns() > all_due_ns
         return records.count >= sent and int((read_records(path)["received_ns"] > 0).sum()) >= sent
 
     wait_for(is_over, "the end of the replay")

@@ -121,9 +121,9 @@ def test_the_verdict_on_the_screen_says_suspect() -> None:
     result, validity = outcome(replace(NOTHING, gap_us=61_000.0), second(12, 17_400))
     reasons = [asdict(reason) | {"grade": reason.grade.value} for reason in validity.reasons]
     screen = Console(file=StringIO(), width=200)
-    print_verdict(
-        {"checks": [asdict(result)], "classes": {}, "validity": {"grade": validity.grade.value, "reasons": reasons},
-         "verdict": "fail", "scenario": "it", "seed": 1}, screen)  # fmt: skip
+    graded = {"grade": validity.grade.value, "reasons": reasons, "not_listed": []}
+    shown = {"checks": [asdict(result)], "classes": {}, "validity": graded, "verdict": "fail"}
+    print_verdict(shown | {"scenario": "it", "seed": 1}, screen)
     text = screen.file.getvalue()  # type: ignore[attr-defined]
     assert "fail (suspect)" in text and "suspect: bodo: check it failed near a stall" in text
     assert "FAIL  it: 61 ms" in text and "17.4 ms in second 12" in text

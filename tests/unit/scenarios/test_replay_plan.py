@@ -256,13 +256,13 @@ def test_several_files_are_one_replay(tmp_path: Path) -> None:
 def test_a_replay_asks_its_share_of_the_machine(tmp_path: Path) -> None:
     """Five packets each way in a second at least, over two access lines and the links between."""
     replay = planned(tmp_path, pcap(CALL))
-    asked = offered_load(TrafficPlan((), (), (replay,)), PLAN)
+    asked = offered_load(TrafficPlan((), (), replays=(replay,)), PLAN)
     routers = asked.visits_per_s / 10
     assert routers == int(routers) >= 1
     assert asked.crossings_per_s == 10 * (routers + 1)
-    assert offered_load(TrafficPlan((), (), (planned(tmp_path, pcap(CALL), HOSPITALS + "\n    loops: 7"),)), PLAN) == (
-        OfferedLoad(7 * asked.crossings_per_s, 7 * asked.visits_per_s)
-    )
+    assert offered_load(
+        TrafficPlan((), (), replays=(planned(tmp_path, pcap(CALL), HOSPITALS + "\n    loops: 7"),)), PLAN
+    ) == (OfferedLoad(7 * asked.crossings_per_s, 7 * asked.visits_per_s))
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
-import time
 
 import pytest
 from loopback_exchanges import ended, exchange_spec, plain_socket, running
 from waiting import wait_for
 
+from helsewan.common.run_clock import RunClock
 from helsewan.lab.applications.engine import ApplicationEngine
 from helsewan.lab.flows.applications import (
     Application,
@@ -112,7 +112,8 @@ def test_servers_of_two_protocols_at_one_port_are_refused() -> None:
 def test_an_engine_that_was_late_says_so() -> None:
     spec = exchange_spec(Hl7(exactly(2_000)), count=5)
     engine = ApplicationEngine([spec], plain_socket)
-    engine.start(time.time_ns() - 50_000_000)  # it begins when all are due
+    all_due_ns = RunClock().now_ns() - 50_000_000
+    engine.start(all_due_ns)  # it begins when all are due
     wait_for(lambda: len(engine.results) >= 5, "the exchanges to end", 20)
     engine.close()
     assert engine.health.worst_late_us >= 45_000
