@@ -160,7 +160,8 @@ def test_faults_that_were_missed_once_are_caught() -> None:
         "r2, admit: SetField(field='vlan_vid', value=4196)",
         "r1, police: below table police, priority 0",
         "r3, vpn: beside table vpn, priority 100: eth_type=0x8847, mpls_label=8007",
-        "r2, vpn: without Move(source='mpls_ttl'",
+        "r2, vpn: without Move(source='mpls_ttl', destination='reg1', bits=8, source_offset=0, destination_offset=0): "
+        "table vpn, priority 100: eth_type=0x8847, mpls_label=1004",
         "r1, route: without PopVlan(): table route, priority 220: metadata=0x4000000000000",
         "r3, other_line: without Move(source='ip_dscp'",
         "r1, other_line: without Move(source='reg0'",
