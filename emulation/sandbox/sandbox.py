@@ -112,7 +112,7 @@ def require() -> None:
     problems = [
         Problem("program", name, "is not installed", f"install the package {package}, or run `make setup`")
         for name, package in PROGRAMS.items()
-        if shutil.which(name, path=_path()) is None
+        if shutil.which(name, path=search_path()) is None
     ]
     problems += [
         Problem("installation", str(path), f"is below {RUN_DIR.parent}, which a run hides", "install it elsewhere")
@@ -145,7 +145,7 @@ def enter() -> None:
     mount_tmpfs(RUN_DIR.parent)
     _entered.add(mount_namespace())
     RUN_DIR.mkdir(mode=0o700)
-    os.environ["PATH"] = _path()
+    os.environ["PATH"] = search_path()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -163,7 +163,7 @@ def require_files(count: int) -> None:
         raise InputError(Problem("open files", hard, reason, hint)) from None
 
 
-def _path() -> str:
+def search_path() -> str:
     """The search path, with the directories of administration programs added, which users often lack."""
     return os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from importlib import metadata
 
 from helsewan.common.processes import run
+from helsewan.emulation.sandbox.sandbox import search_path
 
 
 def facts() -> dict[str, object]:
@@ -25,9 +27,14 @@ def versions() -> dict[str, str]:
     packages = ("helsewan", "mininet", "os-ken", "numpy", "scipy", "pyroute2", "networkx")
     return {
         "python": platform.python_version(),
-        "open_vswitch": run(["ovs-vswitchd", "--version"]).partition("\n")[0].rpartition(" ")[2],
+        "open_vswitch": run([_program("ovs-vswitchd"), "--version"]).partition("\n")[0].rpartition(" ")[2],
         **{name: _version(name) for name in packages},
     }
+
+
+def _program(name: str) -> str:
+    """The path of a program that ordinary users may not have in theirs."""
+    return shutil.which(name, path=search_path()) or name
 
 
 def _version(package: str) -> str:

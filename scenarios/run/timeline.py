@@ -102,6 +102,9 @@ class Timeline:
             if self._waiting or self._going:
                 next_us = min(next_us, now_us + POLL_US)
             self._until(epoch_ns + next_us * 1000)
+        while self._due and self._due[0][0] <= end_us:  # rules are read at the end, too
+            due_us, _, _, do = heapq.heappop(self._due)
+            do(due_us)
         self._finish()
         return self._times
 

@@ -8,6 +8,7 @@ import pytest
 from short_run import result_of, start_file
 from small_network import DESCRIPTION
 
+from helsewan.common.exit_codes import ExitCode
 from helsewan.lab.programs.engine import STDERR, STDOUT
 
 SCENARIO = """
@@ -47,13 +48,16 @@ checks:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of one run of the scenario."""
+    """The directory of one run of the scenario, tried again where the machine could not keep up."""
     directory = tmp_path_factory.mktemp("programs")
     (directory / "small.yaml").write_text(DESCRIPTION)
     (directory / "programs.yaml").write_text(SCENARIO)
-    process = start_file(directory, "programs.yaml")
-    output, _ = process.communicate()
-    assert process.returncode in (1, 3), output  # one program fails; void where the machine is too busy
+    for _ in range(4):
+        process = start_file(directory, "programs.yaml")
+        output, _ = process.communicate()
+        if process.returncode != ExitCode.VOID:
+            break
+    assert process.returncode == ExitCode.FAIL, output  # one program fails
     return directory
 
 
