@@ -164,7 +164,9 @@ class ProgramEngine:
         while self._running or (self._waiting and not self._stopping):
             self._start_due()
             self._end_due()
-            for key, _ in self._selector.select(self._pause_s()):
+            ready = [key for key, _ in self._selector.select(self._pause_s())]
+            # Outputs first: a program that has ended takes its own with it.
+            for key in sorted(ready, key=lambda key: not isinstance(key.data, _Output)):
                 if key.fd == self._wake:
                     os.eventfd_read(self._wake)
                 elif isinstance(key.data, _Output):

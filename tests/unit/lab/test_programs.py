@@ -61,6 +61,15 @@ def test_both_outputs_and_the_exit_status_are_kept(engines: list[ProgramEngine],
     assert 0 <= result.begin_us <= result.end_us
 
 
+def test_output_and_end_may_be_noticed_at_once(engines: list[ProgramEngine], tmp_path: Path) -> None:
+    """While later programs are started, earlier ones write and end."""
+    many = [program(f"job-{number}", "sh", "-c", "echo out; echo err >&2") for number in range(30)]
+    results = ended(started(engines, tmp_path, *many), len(many))
+    assert {(each.ending, each.exit_code, each.stdout_bytes, each.stderr_bytes) for each in results} == {
+        (Ending.EXITED, 0, 4, 4)
+    }
+
+
 def test_a_program_begins_when_it_is_due_and_results_have_the_file_s_order(
     engines: list[ProgramEngine], tmp_path: Path
 ) -> None:
