@@ -70,7 +70,7 @@ def test_a_seed_that_cannot_be_is_named_itself(argv: list[str], seed: str, tmp_p
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("duration: 32 s", "duration: 32 sec", "duration"),
+        ("duration: 34 s", "duration: 34 sec", "duration"),
         ("policy: national", "polici: national", "polici"),
         ("fail: {region_core", "fail: {region_coer", "region_coer"),
         ("service: voice,", "service: vioce,", "vioce"),
