@@ -92,7 +92,7 @@ def test_a_missing_program_is_named_with_its_package(tmp_path: Path) -> None:
     """Without Open vSwitch a run says what to install."""
     script = (
         "import helsewan.emulation.sandbox.sandbox as world, helsewan.cli.main as cli, sys\n"
-        "world._path = lambda: '/nonexistent'\n"
+        "world.search_path = lambda: '/nonexistent'\n"
         "sys.argv = ['helsewan', 'scenario', 'run', 'region-failover']\n"
         "cli.main()\n"
     )
