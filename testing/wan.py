@@ -72,7 +72,9 @@ class Wan:
             self.emulation.power_on(router)
         for changed in self.emulation.links.changed():
             self.emulation.set_link(f"link:{changed['line']}", reset=True)
-        programs.end_commands(list(self.net.values()), self._spared)
+        hosts = self.net.hosts  # not routers, whose daemons have been started anew with their power
+        shells = {host.shell.pid for host in hosts if host.shell}
+        programs.end_commands(hosts, self._spared | shells)
 
     @property
     def testbed(self) -> Testbed:

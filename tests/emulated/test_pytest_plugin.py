@@ -31,6 +31,7 @@ NETWORK = """
             wan.run_on(A, lambda: 1 / 0)
         with pytest.raises(TimeoutError, match="sleep 60: still running after 100 ms"):
             wan.run_on(B, ["sleep", "60"], timeout="100 ms")
+        assert node(C).cmd("echo here").strip() == "here"
         server = wan.start_on(B, ["python3", "-m", "http.server", "8000"])
         connection = eventually(lambda: tried(wan), within="20 s")
         connection.close()
@@ -52,13 +53,15 @@ NETWORK = """
             pass
         assert file.stat().st_size > 0
 
-    def test_everything_is_undone_2(wan, traffic):
+    def test_everything_is_undone_2(wan, traffic, node):
         assert wan.emulation.links.changed() == [] and not wan.testbed.failed_routers
         eventually(lambda: wan.run_on(A, "ping", "-c", 1, "-W", 1, wan.address_of(B)).status == 0)
         assert_loss(traffic(A, B, every="10 ms", duration="500 ms").wait(), "0 %")
         assert_delay(wan, A, B, at_least="10 ms", at_most="40 ms")
         with pytest.raises(OSError):
             wan.connect(A, B, 8000, "500 ms")  # the server was killed
+        eventually(lambda: wan.run_on(C, "ping", "-c", 1, "-W", 1, wan.address_of(B)).status == 0)
+        assert wan.emulation.status()["dead"] == [] and node("gp-c").cmd("echo here").strip() == "here"
 
     def test_failover(wan):
         assert_failover(wan, C, B, "", "2 s", link="middle-south")
