@@ -105,11 +105,12 @@ def kept(results: Path) -> KeptInputs:
 
 
 def _traffic_digest(prepared: Prepared) -> str:
-    """Identifies what a run does: the SHA-256 of its planned flows and exchanges, and of its events."""
+    """Identifies what a run does: the SHA-256 of its planned flows, exchanges, replays and programs, and of its
+    events."""
     traffic = prepared.traffic
     replays = [(replay.hosts, replay.flows, replay.pace, replay.extent) for replay in traffic.replays]
     targets = sorted(prepared.targets.items())
-    planned = repr((traffic.flows, traffic.exchanges, replays, targets, prepared.timeline.plan))
+    planned = repr((traffic.flows, traffic.exchanges, replays, traffic.programs, targets, prepared.timeline.plan))
     return sha256(planned.encode()).hexdigest()
 
 
