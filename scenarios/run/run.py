@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -178,18 +178,11 @@ class Run:
             self._until(time_ns, epoch_ns, flows)
 
         say = self._progress.say
-        aborted = None
         self._timeline = Timeline(
             self._job, actions, undo, conditions, self._reader, self._clock, until, self._record, say
         )
         self._assertions = LiveAssertions(spec, scene_of(self._job), flows, lambda: exchanges.results, epoch_ns)
-        try:
-            self._timeline.follow(epoch_ns)
-            until(epoch_ns + self._job.scenario.spec.duration * 1000 + int(TAIL_S * 1e9))
-        except AssertionBroken as broken:
-            aborted = broken
-            self._record("aborted", assertion=broken.name, reason=broken.detail)
-            say(str(broken))
+        aborted = self._followed(epoch_ns, until)
         unset_realtime()
         for engine in reversed(engines):
             engine.stop()
@@ -228,6 +221,17 @@ class Run:
             link_sampling=sampler.figures() if sampler else None,
             aborted=aborted,
         )
+
+    def _followed(self, epoch_ns: int, until: Callable[[int], None]) -> AssertionBroken | None:
+        """Follow the timeline until the traffic has ended; returns the assertion that ended it before, if any."""
+        try:
+            self._timeline.follow(epoch_ns)
+            until(epoch_ns + self._job.scenario.spec.duration * 1000 + int(TAIL_S * 1e9))
+        except AssertionBroken as broken:
+            self._record("aborted", assertion=broken.name, reason=broken.detail)
+            self._progress.say(str(broken))
+            return broken
+        return None
 
     def _replay_engine(self) -> ReplayEngine | None:
         """The engine of the scenario's replays; None where it has none."""

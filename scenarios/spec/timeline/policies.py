@@ -66,7 +66,7 @@ class PolicyStates:
         assert named is not None
         path = ("timeline", entry, "policy")
         try:
-            return load_policy(beside(self.document, path) / policy_path(named))
+            return load_policy(self.document.folder(path) / policy_path(named))
         except InputError as error:
             where = self.document.where(path)
             raise InputError(*(replace(problem, where=where) for problem in error.problems)) from None
@@ -93,11 +93,6 @@ class PolicyStates:
         if state.base:
             return replace(problem, where=f"{self.document.where(blamed)}: {problem.where}")
         return problem
-
-
-def beside(document: Document, path: tuple[str | int, ...]) -> Path:
-    """The folder that a relative path at ``path`` in a document starts from: that of the file it stands in."""
-    return Path(document.position(path).file).parent
 
 
 def _name(entry: str) -> str:

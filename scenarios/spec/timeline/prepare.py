@@ -20,7 +20,7 @@ from helsewan.scenarios.spec.timeline.actions import BY_CLASS
 from helsewan.scenarios.spec.timeline.conditions import MetricCondition
 from helsewan.scenarios.spec.timeline.contradictions import contradictions
 from helsewan.scenarios.spec.timeline.plan import TimelinePlan, plan_timeline
-from helsewan.scenarios.spec.timeline.policies import PolicyStates, beside, policy_problems
+from helsewan.scenarios.spec.timeline.policies import PolicyStates, policy_problems
 from helsewan.scenarios.spec.timeline.schema import EventSpec
 from helsewan.scenarios.spec.timeline.targets import resolve_timeline
 
@@ -63,7 +63,7 @@ def prepare_timeline(
         path = ("timeline", entry, "set", "trace")
         if event.set is not None and event.set.trace is not None:
             try:
-                traces[entry] = load_trace(beside(document, path) / event.set.trace, event.set.repeat)
+                traces[entry] = load_trace(document.folder(path) / event.set.trace, event.set.repeat)
             except InputError as error:
                 where = document.where(path)
                 problems += (
